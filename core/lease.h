@@ -7,7 +7,8 @@
  *                     |   +----FENCE-------+-------------------+
  *                     +--RELEASE--> RELEASED --RECLAIM--> FREE
  *   (REVOKING --RELEASE--> RELEASED too; GRANTED and REVOKING --DISCONNECT-->
- *    ORPHANED and ORPHANED_REVOKING, which --RESUME--> back, or --FENCE--> FENCED.)
+ *    ORPHANED and ORPHANED_REVOKING, which --RESUME--> back, or --FENCE--> FENCED;
+ *    ORPHANED --REVOKE--> ORPHANED_REVOKING.)
  *
  * docs/states.md is written from this table; core/lease.c holds it as data.
  */

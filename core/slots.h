@@ -24,8 +24,15 @@ struct core_slots {
 void core_slots_init(struct core_slots *s, u64 *map, u32 n);
 
 /*
- * Take up to want contiguous slots: a run of want if the map has one, else the
- * longest run found. Returns its length (0: full) and its first slot.
+ * Runs that one allocation looks at before it settles for the longest so far:
+ * a fragmented map must not cost a walk of 2^17 runs under the caller's lock.
+ */
+#define CORE_SLOTS_SEARCH	256u
+
+/*
+ * Take up to want contiguous slots: a run of want if one is among the next
+ * CORE_SLOTS_SEARCH runs from the cursor on, else the longest of these.
+ * Returns its length (0: full) and its first slot.
  */
 u32 core_slots_alloc(struct core_slots *s, u32 want, u32 *first);
 
