@@ -1,0 +1,621 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * verbs.c - RDMA CM connections, their queue pairs and work requests.
+ *
+ * Locks: rmk_conn.lock (innermost) guards the list of posted work requests.
+ * A connection dies in two phases: the queue pair is put into error, which
+ * makes the provider flush what is posted, and when the last work request is
+ * done (or, should a provider lose one, when the queue pair no longer exists
+ * and so cannot touch memory any more) everything is freed.
+ */
+#define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
+
+#include <linux/slab.h>
+#include <linux/wait.h>
+#include <linux/completion.h>
+#include <linux/bottom_half.h>
+#include <rdma/ib_verbs.h>
+#include <rdma/rdma_cm.h>
+
+#include "verbs.h"
+
+/*
+ * Scatter-gather entries of one work request. 16 pages are 64 KiB, enough to
+ * hide the per-request cost; more only makes every send queue entry longer.
+ */
+#define MAX_SPANS	16
+
+/*
+ * Messages in flight per direction. A revoke of a whole donation is the only
+ * burst; a peer that outruns this is held back by receiver-not-ready.
+ */
+#define CONTROL_DEPTH	64
+
+/*
+ * Local ACK timeout, 4.096 us * 2^17 = 0.54 s (IBTA 9.7.6.1.3). With seven
+ * retries a dead donor is noticed in some 4 s. Lower values tore connections
+ * down in virtual machines whose CPU was taken away for a while.
+ */
+#define ACK_TIMEOUT	17
+
+/* How long a broken queue pair may take to flush before we destroy it under its requests. */
+#define FLUSH_TIMEOUT	(10 * HZ)
+
+struct control_send {
+	struct ib_cqe cqe;
+	struct rmk_conn *conn;
+	struct ib_sge sge;
+};
+
+struct control_recv {
+	struct ib_cqe cqe;
+	struct rmk_conn *conn;
+	struct ib_sge sge;
+};
+
+/* Buffers and slots of a control connection, one DMA mapping for all. */
+struct control {
+	struct ramster_msg in[CONTROL_DEPTH];
+	struct ramster_msg out[CONTROL_DEPTH];
+	struct control_recv recv[CONTROL_DEPTH];
+	struct control_send send[CONTROL_DEPTH];
+	u64 dma;
+	u32 next;		/* slot of the next send; sends complete in order */
+	atomic_t sending;
+};
+
+struct rmk_conn {
+	struct rdma_cm_id *id;
+	struct ib_pd *pd;
+	struct ib_cq *cq;
+	const struct rmk_conn_ops *ops;
+	void *owner;
+	struct control *control;	/* NULL: a lane */
+
+	struct completion step;		/* of connecting */
+	int step_err;
+	bool established;
+	struct core_cm_rep rep;
+	enum ramster_reason reason;
+
+	u32 depth;
+	u32 max_spans[2];		/* [write] */
+	wait_queue_head_t idle;
+	spinlock_t lock;		/* guards what follows */
+	struct list_head posted;
+	u32 inflight;			/* posted, and done() has not returned */
+	u64 completed;
+	bool down;
+	u64 seen_completed;		/* of rmk_conn_progress() alone */
+	bool seen_busy;
+};
+
+static int errno_of_status(enum ib_wc_status status)
+{
+	switch (status) {
+	case IB_WC_SUCCESS:
+		return 0;
+	case IB_WC_REM_ACCESS_ERR:
+	case IB_WC_REM_INV_REQ_ERR:
+		return -EACCES;
+	case IB_WC_RETRY_EXC_ERR:
+	case IB_WC_RNR_RETRY_EXC_ERR:
+		return -ETIMEDOUT;
+	case IB_WC_WR_FLUSH_ERR:
+		return -ECONNABORTED;
+	default:
+		return -EIO;
+	}
+}
+
+static void conn_down(struct rmk_conn *conn)
+{
+	unsigned long flags;
+
+	spin_lock_irqsave(&conn->lock, flags);
+	conn->down = true;
+	spin_unlock_irqrestore(&conn->lock, flags);
+	conn->ops->broken(conn->owner);
+}
+
+/* ---- lanes ---- */
+
+static void unmap_spans(struct rmk_conn *conn, const struct rmk_wr *wr, u32 n)
+{
+	enum dma_data_direction dir = wr->write ? DMA_TO_DEVICE : DMA_FROM_DEVICE;
+	u32 i;
+
+	for (i = 0; i < n; i++)
+		ib_dma_unmap_page(conn->id->device, wr->spans[i].dma, wr->spans[i].len, dir);
+}
+
+static int map_spans(struct rmk_conn *conn, struct rmk_wr *wr, struct ib_sge *sge)
+{
+	enum dma_data_direction dir = wr->write ? DMA_TO_DEVICE : DMA_FROM_DEVICE;
+	struct ib_device *dev = conn->id->device;
+	u32 i;
+
+	for (i = 0; i < wr->nspans; i++) {
+		struct rmk_span *s = &wr->spans[i];
+
+		s->dma = ib_dma_map_page(dev, s->page, s->off, s->len, dir);
+		if (ib_dma_mapping_error(dev, s->dma)) {
+			unmap_spans(conn, wr, i);
+			return -ENOMEM;
+		}
+		sge[i].addr = s->dma;
+		sge[i].length = s->len;
+		sge[i].lkey = conn->pd->local_dma_lkey;
+	}
+	return 0;
+}
+
+static void wr_unlink(struct rmk_conn *conn, struct rmk_wr *wr)
+{
+	unsigned long flags;
+
+	spin_lock_irqsave(&conn->lock, flags);
+	list_del(&wr->node);
+	spin_unlock_irqrestore(&conn->lock, flags);
+}
+
+/* The last touch of the connection by a work request: close waits for it. */
+static void wr_account(struct rmk_conn *conn)
+{
+	unsigned long flags;
+
+	spin_lock_irqsave(&conn->lock, flags);
+	conn->completed++;
+	if (!--conn->inflight && conn->down)
+		wake_up(&conn->idle);
+	spin_unlock_irqrestore(&conn->lock, flags);
+}
+
+static void wr_finish(struct rmk_conn *conn, struct rmk_wr *wr, int err)
+{
+	wr_unlink(conn, wr);
+	unmap_spans(conn, wr, wr->nspans);
+	if (err)
+		conn_down(conn);
+	wr->done(wr, err);
+	wr_account(conn);
+}
+
+static void wr_done(struct ib_cq *cq, struct ib_wc *wc)
+{
+	struct rmk_wr *wr = container_of((unsigned long *)wc->wr_cqe, struct rmk_wr, cqe[0]);
+
+	wr_finish(wr->conn, wr, errno_of_status(wc->status));
+}
+
+static int wr_reserve(struct rmk_conn *conn, struct rmk_wr *wr)
+{
+	unsigned long flags;
+	int err = 0;
+
+	spin_lock_irqsave(&conn->lock, flags);
+	if (conn->down) {
+		err = -ENOTCONN;
+	} else if (conn->inflight == conn->depth) {
+		err = -EAGAIN;
+	} else {
+		conn->inflight++;
+		list_add_tail(&wr->node, &conn->posted);
+	}
+	spin_unlock_irqrestore(&conn->lock, flags);
+	return err;
+}
+
+int rmk_conn_post(struct rmk_conn *conn, struct rmk_wr *wr, u64 raddr, u32 rkey)
+{
+	struct ib_cqe *cqe = (struct ib_cqe *)wr->cqe;
+	struct ib_sge sge[MAX_SPANS];
+	struct ib_rdma_wr rdma = {
+		.wr.wr_cqe = cqe,
+		.wr.sg_list = sge,
+		.wr.num_sge = wr->nspans,
+		.wr.opcode = wr->write ? IB_WR_RDMA_WRITE : IB_WR_RDMA_READ,
+		.wr.send_flags = IB_SEND_SIGNALED,
+		.remote_addr = raddr,
+		.rkey = rkey,
+	};
+	int err;
+
+	BUILD_BUG_ON(sizeof(struct ib_cqe) > sizeof(wr->cqe));
+	if (WARN_ON_ONCE(!wr->nspans || wr->nspans > conn->max_spans[wr->write]))
+		return -EINVAL;
+	err = map_spans(conn, wr, sge);
+	if (err)
+		return err;
+	cqe->done = wr_done;
+	wr->conn = conn;
+	err = wr_reserve(conn, wr);
+	if (err)
+		goto unmap;
+	/*
+	 * Soft-RoCE sends from a tasklet. Raised with bottom halves off it runs
+	 * in local_bh_enable(), here and now, instead of waking ksoftirqd: one
+	 * context switch less per page. Hardware does not notice.
+	 */
+	local_bh_disable();
+	err = ib_post_send(conn->id->qp, &rdma.wr, NULL);
+	local_bh_enable();
+	if (!err)
+		return 0;
+	wr_unlink(conn, wr);
+	wr_account(conn);
+unmap:
+	unmap_spans(conn, wr, wr->nspans);
+	return err;
+}
+
+u32 rmk_conn_max_spans(const struct rmk_conn *conn, bool write)
+{
+	return conn->max_spans[write];
+}
+
+bool rmk_conn_progress(struct rmk_conn *conn)
+{
+	unsigned long flags;
+	bool moved;
+
+	spin_lock_irqsave(&conn->lock, flags);
+	moved = !conn->seen_busy || conn->completed != conn->seen_completed;
+	conn->seen_completed = conn->completed;
+	conn->seen_busy = conn->inflight;
+	spin_unlock_irqrestore(&conn->lock, flags);
+	return moved;
+}
+
+/* ---- control messages ---- */
+
+static int post_recv(struct rmk_conn *conn, struct control_recv *r)
+{
+	struct ib_recv_wr wr = {
+		.wr_cqe = &r->cqe,
+		.sg_list = &r->sge,
+		.num_sge = 1,
+	};
+
+	return ib_post_recv(conn->id->qp, &wr, NULL);
+}
+
+static void recv_done(struct ib_cq *cq, struct ib_wc *wc)
+{
+	struct control_recv *r = container_of(wc->wr_cqe, struct control_recv, cqe);
+	struct rmk_conn *conn = r->conn;
+	struct control *c = conn->control;
+
+	if (wc->status != IB_WC_SUCCESS) {
+		conn_down(conn);
+		return;
+	}
+	ib_dma_sync_single_for_cpu(conn->id->device, r->sge.addr, r->sge.length, DMA_FROM_DEVICE);
+	conn->ops->recv(conn->owner, &c->in[r - c->recv], wc->byte_len);
+	ib_dma_sync_single_for_device(conn->id->device, r->sge.addr, r->sge.length,
+				      DMA_FROM_DEVICE);
+	if (post_recv(conn, r))
+		conn_down(conn);
+}
+
+static void send_done(struct ib_cq *cq, struct ib_wc *wc)
+{
+	struct control_send *s = container_of(wc->wr_cqe, struct control_send, cqe);
+
+	if (wc->status != IB_WC_SUCCESS)
+		conn_down(s->conn);
+	atomic_dec(&s->conn->control->sending);
+}
+
+int rmk_conn_send(struct rmk_conn *conn, const struct core_msg *msg)
+{
+	struct control *c = conn->control;
+	struct ib_send_wr wr = {
+		.num_sge = 1,
+		.opcode = IB_WR_SEND,
+		.send_flags = IB_SEND_SIGNALED,
+	};
+	struct control_send *s;
+	int err;
+
+	if (atomic_inc_return(&c->sending) > CONTROL_DEPTH) {
+		atomic_dec(&c->sending);
+		return -EAGAIN;
+	}
+	s = &c->send[c->next % CONTROL_DEPTH];
+	ib_dma_sync_single_for_cpu(conn->id->device, s->sge.addr, s->sge.length, DMA_TO_DEVICE);
+	core_msg_encode(&c->out[s - c->send], msg);
+	ib_dma_sync_single_for_device(conn->id->device, s->sge.addr, s->sge.length, DMA_TO_DEVICE);
+	wr.wr_cqe = &s->cqe;
+	wr.sg_list = &s->sge;
+	err = ib_post_send(conn->id->qp, &wr, NULL);
+	if (err)
+		atomic_dec(&c->sending);
+	else
+		c->next++;
+	return err;
+}
+
+static void control_free(struct rmk_conn *conn)
+{
+	struct control *c = conn->control;
+
+	if (!c)
+		return;
+	if (c->dma)
+		ib_dma_unmap_single(conn->id->device, c->dma, offsetof(struct control, recv),
+				    DMA_BIDIRECTIONAL);
+	kfree(c);
+	conn->control = NULL;
+}
+
+/* Fill in the slots and post every receive buffer, before the peer may send. */
+static int control_start(struct rmk_conn *conn)
+{
+	struct control *c = conn->control;
+	struct ib_device *dev = conn->id->device;
+	int i, err;
+
+	c->dma = ib_dma_map_single(dev, c, offsetof(struct control, recv), DMA_BIDIRECTIONAL);
+	if (ib_dma_mapping_error(dev, c->dma)) {
+		c->dma = 0;
+		return -ENOMEM;
+	}
+	for (i = 0; i < CONTROL_DEPTH; i++) {
+		struct ib_sge sge = {
+			.length = RAMSTER_MSG_SIZE,
+			.lkey = conn->pd->local_dma_lkey,
+		};
+
+		sge.addr = c->dma + offsetof(struct control, out[i]);
+		c->send[i] = (struct control_send){ { send_done }, conn, sge };
+		sge.addr = c->dma + offsetof(struct control, in[i]);
+		c->recv[i] = (struct control_recv){ { recv_done }, conn, sge };
+		err = post_recv(conn, &c->recv[i]);
+		if (err)
+			return err;
+	}
+	return 0;
+}
+
+/* ---- connecting ---- */
+
+static void step_done(struct rmk_conn *conn, int err)
+{
+	conn->step_err = err;
+	complete(&conn->step);
+}
+
+static void on_rejected(struct rmk_conn *conn, struct rdma_cm_event *ev)
+{
+	struct core_cm_rej rej;
+	const void *data;
+	u8 len = 0;
+
+	data = rdma_consumer_reject_data(conn->id, ev, &len);
+	if (data && !core_cm_rej_decode(&rej, data, len))
+		conn->reason = rej.reason;
+	step_done(conn, -ECONNREFUSED);
+}
+
+static void on_established(struct rmk_conn *conn, struct rdma_cm_event *ev)
+{
+	conn->established = true;
+	step_done(conn, core_cm_rep_decode(&conn->rep, ev->param.conn.private_data,
+					   ev->param.conn.private_data_len));
+}
+
+static int on_event(struct rdma_cm_id *id, struct rdma_cm_event *ev)
+{
+	struct rmk_conn *conn = id->context;
+
+	switch (ev->event) {
+	case RDMA_CM_EVENT_ADDR_RESOLVED:
+	case RDMA_CM_EVENT_ROUTE_RESOLVED:
+		step_done(conn, 0);
+		break;
+	case RDMA_CM_EVENT_ESTABLISHED:
+		on_established(conn, ev);
+		break;
+	case RDMA_CM_EVENT_REJECTED:
+		on_rejected(conn, ev);
+		break;
+	case RDMA_CM_EVENT_ADDR_ERROR:
+	case RDMA_CM_EVENT_ROUTE_ERROR:
+	case RDMA_CM_EVENT_CONNECT_ERROR:
+	case RDMA_CM_EVENT_UNREACHABLE:
+		step_done(conn, -EHOSTUNREACH);
+		break;
+	case RDMA_CM_EVENT_DISCONNECTED:
+	case RDMA_CM_EVENT_ADDR_CHANGE:
+	case RDMA_CM_EVENT_DEVICE_REMOVAL:
+		if (!conn->established)
+			step_done(conn, -ECONNRESET);
+		conn_down(conn);
+		break;
+	default:
+		break;
+	}
+	return 0;
+}
+
+static void on_qp_event(struct ib_event *ev, void *context)
+{
+	if (ev->event != IB_EVENT_COMM_EST && ev->event != IB_EVENT_SQ_DRAINED)
+		conn_down(context);
+}
+
+static int wait_step(struct rmk_conn *conn, u32 timeout_ms)
+{
+	if (!wait_for_completion_timeout(&conn->step, msecs_to_jiffies(timeout_ms)))
+		return -ETIMEDOUT;
+	reinit_completion(&conn->step);
+	return conn->step_err;
+}
+
+static int resolve(struct rmk_conn *conn, const struct rmk_conn_params *p)
+{
+	struct sockaddr *dst = (struct sockaddr *)p->addr;
+	int err;
+
+	err = rdma_resolve_addr(conn->id, NULL, dst, p->timeout_ms);
+	if (!err)
+		err = wait_step(conn, p->timeout_ms + 100);
+	if (err)
+		return err;
+	err = rdma_resolve_route(conn->id, p->timeout_ms);
+	if (!err)
+		err = wait_step(conn, p->timeout_ms + 100);
+	return err;
+}
+
+static int create_queues(struct rmk_conn *conn, enum ramster_role role)
+{
+	struct ib_device *dev = conn->id->device;
+	struct ib_qp_init_attr attr = {
+		.event_handler = on_qp_event,
+		.qp_context = conn,
+		.sq_sig_type = IB_SIGNAL_REQ_WR,
+		.qp_type = IB_QPT_RC,
+		.cap.max_send_wr = conn->depth + 1,
+		.cap.max_recv_wr = conn->control ? CONTROL_DEPTH + 1 : 1,
+		.cap.max_recv_sge = 1,
+	};
+	enum ib_poll_context poll = conn->control ? IB_POLL_WORKQUEUE : IB_POLL_SOFTIRQ;
+	u32 spans;
+
+	spans = min_t(u32, MAX_SPANS, dev->attrs.max_send_sge);
+	conn->max_spans[1] = spans;
+	conn->max_spans[0] = min_t(u32, spans, max(1, dev->attrs.max_sge_rd));
+	attr.cap.max_send_sge = spans;
+
+	conn->pd = ib_alloc_pd(dev, 0);
+	if (IS_ERR(conn->pd)) {
+		int err = PTR_ERR(conn->pd);
+
+		conn->pd = NULL;
+		return err;
+	}
+	/* one vector per lane: completions of reads and writes land on different CPUs */
+	conn->cq = ib_alloc_cq(dev, conn, attr.cap.max_send_wr + attr.cap.max_recv_wr,
+			       role % max(1, dev->num_comp_vectors), poll);
+	if (IS_ERR(conn->cq)) {
+		int err = PTR_ERR(conn->cq);
+
+		conn->cq = NULL;
+		return err;
+	}
+	attr.send_cq = conn->cq;
+	attr.recv_cq = conn->cq;
+	return rdma_create_qp(conn->id, conn->pd, &attr);
+}
+
+static int connect_qp(struct rmk_conn *conn, const struct rmk_conn_params *p)
+{
+	struct ramster_cm_req req;
+	struct rdma_conn_param param = {
+		.private_data = &req,
+		.private_data_len = sizeof(req),
+		.initiator_depth = min_t(int, conn->id->device->attrs.max_qp_init_rd_atom, U8_MAX),
+		.retry_count = 7,
+		.rnr_retry_count = 7,
+	};
+	int err;
+
+	core_cm_req_encode(&req, p->req);
+	rdma_set_ack_timeout(conn->id, ACK_TIMEOUT);
+	err = rdma_connect(conn->id, &param);
+	return err ?: wait_step(conn, p->timeout_ms);
+}
+
+static struct rmk_conn *conn_alloc(const struct rmk_conn_params *p)
+{
+	struct rmk_conn *conn = kzalloc(sizeof(*conn), GFP_KERNEL);
+
+	if (!conn)
+		return NULL;
+	conn->ops = p->ops;
+	conn->owner = p->owner;
+	conn->depth = p->sq_depth;
+	init_completion(&conn->step);
+	init_waitqueue_head(&conn->idle);
+	spin_lock_init(&conn->lock);
+	INIT_LIST_HEAD(&conn->posted);
+	if (p->req->role != RAMSTER_ROLE_CONTROL)
+		return conn;
+	conn->depth = CONTROL_DEPTH;
+	conn->control = kzalloc(sizeof(*conn->control), GFP_KERNEL);
+	if (conn->control)
+		return conn;
+	kfree(conn);
+	return NULL;
+}
+
+int rmk_conn_open(const struct rmk_conn_params *p, struct core_cm_rep *rep,
+		  enum ramster_reason *reason, struct rmk_conn **out)
+{
+	struct rmk_conn *conn = conn_alloc(p);
+	struct rdma_cm_id *id;
+	int err;
+
+	*reason = RAMSTER_REASON_NONE;
+	if (!conn)
+		return -ENOMEM;
+	id = rdma_create_id(&init_net, on_event, conn, RDMA_PS_TCP, IB_QPT_RC);
+	if (IS_ERR(id)) {
+		kfree(conn->control);
+		kfree(conn);
+		return PTR_ERR(id);
+	}
+	conn->id = id;
+	err = resolve(conn, p);
+	if (!err)
+		err = create_queues(conn, p->req->role);
+	if (!err && conn->control)
+		err = control_start(conn);
+	if (!err)
+		err = connect_qp(conn, p);
+	if (err) {
+		*reason = conn->reason;
+		rmk_conn_close(conn);
+		return err;
+	}
+	*rep = conn->rep;
+	*out = conn;
+	return 0;
+}
+
+/* The queue pair is in error: wait for the flush of what was posted. */
+static void wait_flushed(struct rmk_conn *conn)
+{
+	if (!wait_event_timeout(conn->idle, !READ_ONCE(conn->inflight), FLUSH_TIMEOUT))
+		pr_warn_ratelimited("%u requests not flushed in %u s, destroying their queue pair\n",
+				    conn->inflight, FLUSH_TIMEOUT / HZ);
+}
+
+void rmk_conn_close(struct rmk_conn *conn)
+{
+	struct ib_qp_attr attr = { .qp_state = IB_QPS_ERR };
+	struct rmk_wr *wr, *next;
+
+	spin_lock_irq(&conn->lock);
+	conn->down = true;
+	spin_unlock_irq(&conn->lock);
+	if (conn->id->qp) {
+		if (conn->established)
+			rdma_disconnect(conn->id);
+		ib_modify_qp(conn->id->qp, &attr, IB_QP_STATE);
+		wait_flushed(conn);
+		rdma_destroy_qp(conn->id);
+	}
+	if (conn->cq)
+		ib_free_cq(conn->cq);
+	/* Nothing can complete any more, and no hardware holds the pages. */
+	list_for_each_entry_safe(wr, next, &conn->posted, node)
+		wr_finish(conn, wr, -ECONNABORTED);
+	control_free(conn);
+	if (conn->pd)
+		ib_dealloc_pd(conn->pd);
+	rdma_destroy_id(conn->id);
+	kfree(conn);
+}
