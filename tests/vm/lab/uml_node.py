@@ -1,0 +1,231 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""User-mode Linux nodes joined by socket pairs.
+
+    with uml_node.Pair(wire="rxe") as (one, two):
+        rc, output = two.sh("ping -c 1 10.7.7.1")
+
+Every node sees the host's files read-only, has 10.7.7.N and fd07::N, and one
+RDMA device, rxe0 or siw0, over a link of MTU bytes. What it writes under
+/run/lab appears in its run directory on the host (Node.run).
+"""
+import ctypes
+import os
+import re
+import select
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from pathlib import Path
+
+from . import uml
+
+MTU = 9000          # bytes of IP; the vector device takes it from its option alone
+LINK_BUFFER = 4 << 20
+LINK_PACKETS = 512
+SO_SNDBUFFORCE = 32
+PR_SET_PDEATHSIG = 1
+CLONE_NEWNET = 0x40000000
+LIBC = ctypes.CDLL(None, use_errno=True)
+WARNING = re.compile(r"WARNING:|BUG:|BUG |Oops|[Kk]ernel panic|blocked for more than|"
+                     r"general protection|refcount_t:|Call Trace:|[Kk]ernel NULL|"
+                     r"possible recursive|unregister_netdevice: waiting|segfault")
+
+
+class LabError(RuntimeError):
+    """A node did not boot or answer; the message says where its log is."""
+
+
+class Job:
+    """A command that runs on a node (Node.spawn)."""
+
+    def __init__(self, node, number):
+        self._node, self._base = node, node.run / str(number)
+        self.number, self.rc = number, None
+
+    def output(self):
+        """What it has written so far, both streams."""
+        try:
+            return self._base.with_suffix(".out").read_text(encoding="utf-8", errors="replace")
+        except FileNotFoundError:
+            return ""
+
+    def poll(self):
+        """Its status, None while it runs."""
+        self._node.pump(0)
+        return self.rc
+
+    def wait(self, timeout=60):
+        """(status, output); LabError after timeout seconds, the command goes on then."""
+        deadline = time.monotonic() + timeout
+        while self.rc is None:
+            left = deadline - time.monotonic()
+            if left <= 0:
+                raise LabError(f"{self._node.name}: job {self.number} still runs after "
+                               f"{timeout} s (output in {self._base}.out)")
+            self._node.pump(left)
+        return self.rc, self.output()
+
+    def kill(self, sig="TERM"):
+        """Signal all of its processes."""
+        self._node.sh(f"kill -{sig} -- -$(cat /run/lab/{self.number}.pid)")
+
+
+class Node:
+    """One running instance. Made by Fabric; number is 1..9, run its directory on the host."""
+
+    def __init__(self, number, run, kernel, links, options):
+        self.number, self.run, self.name = number, run, f"node{number}"
+        self.address, self.address6 = f"10.7.7.{number}", f"fd07::{number}"
+        self._jobs, self._next, self._buffer = {}, 1, b""
+        self._logfile = run / "console.log"
+        self._scratch = Path(tempfile.mkdtemp(prefix="ramlab-", dir="/dev/shm"))
+        self._console, guest = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
+        shutil.copy("/proc/cpuinfo", run / "cpuinfo")
+        vectors = [f"vec{i}:transport=fd,fd={s.fileno()},mtu={MTU},depth=128"
+                   for i, s in enumerate(links)]
+        command = [kernel, "root=/dev/root", "rootfstype=hostfs", "rootflags=/", "ro",
+                   f"init={uml.PARTS}/init", f"uml_dir={self._scratch}", "umid=node",
+                   "con0=null,fd:1", f"con1=fd:{guest.fileno()}", "con=null", "ssl=null",
+                   "printk.devkmsg=on", f"NODE={number}", f"RUN={run}", f"LINKS={len(links)}",
+                   *options, *vectors]
+        with guest, open(self._logfile, "wb") as log:
+            self._process = subprocess.Popen(
+                list(map(str, command)), stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+                pass_fds=[guest.fileno(), *(s.fileno() for s in links)],
+                env=dict(os.environ, TMPDIR=str(self._scratch)), start_new_session=True,
+                preexec_fn=lambda: LIBC.prctl(PR_SET_PDEATHSIG, signal.SIGTERM))
+        self._ready = self._jobs[0] = Job(self, 0)
+
+    def wait_ready(self, timeout=30):
+        """Return when its network and RDMA device are up."""
+        self._ready.wait(timeout)
+
+    def pump(self, timeout):
+        """Take in ends of jobs, waiting up to timeout seconds for the first."""
+        if not select.select([self._console], [], [], timeout)[0]:
+            return
+        data = self._console.recv(4096)
+        if not data:
+            raise LabError(f"{self.name} is gone; the end of {self._logfile}:\n"
+                           + "\n".join(self.log().splitlines()[-15:]))
+        *lines, self._buffer = (self._buffer + data).split(b"\n")
+        for line in lines:
+            number, status = map(int, line.split())
+            self._jobs.pop(number).rc = status
+
+    def spawn(self, command):
+        """Start a bash script; returns its Job."""
+        number, self._next = self._next, self._next + 1
+        (self.run / f"{number}.cmd").write_text(command + "\n", encoding="utf-8")
+        job = self._jobs[number] = Job(self, number)
+        self._console.sendall(f"{number}\n".encode())
+        return job
+
+    def sh(self, command, timeout=60):
+        """Run a bash script; (status, output). LabError if it is not done in time."""
+        return self.spawn(command).wait(timeout)
+
+    def must(self, command, timeout=60):
+        """Output of a script that has to succeed."""
+        rc, output = self.sh(command, timeout)
+        if rc:
+            raise LabError(f"{self.name}: `{command}` failed with {rc}:\n{output}")
+        return output
+
+    def log(self):
+        """The kernel log so far."""
+        return self._logfile.read_text(encoding="utf-8", errors="replace")
+
+    def warnings(self):
+        """Lines of the kernel log that no test may cause."""
+        return [line for line in self.log().splitlines() if WARNING.search(line)]
+
+    def stop(self):
+        """End the instance and all of its processes; harmless when repeated."""
+        if self._process.poll() is None:
+            self._process.terminate()
+            try:
+                self._process.wait(5)
+            except subprocess.TimeoutExpired:
+                pass
+        try:
+            os.killpg(self._process.pid, signal.SIGKILL)
+        except ProcessLookupError:
+            pass
+        self._process.wait()
+        self._console.close()
+        shutil.rmtree(self._scratch, ignore_errors=True)
+
+
+def _link():
+    """A packet link as two sockets.
+
+    A unix socket queues ten packets unless its network namespace says more,
+    which starves a link of 9000-byte packets; so it is made in a namespace of
+    its own, entered by one thread, and the host's setting stays.
+    """
+    pair = []
+
+    def make():
+        if LIBC.unshare(CLONE_NEWNET) == 0:
+            Path("/proc/sys/net/unix/max_dgram_qlen").write_text(
+                str(LINK_PACKETS), encoding="ascii")
+        pair.extend(socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET))
+
+    thread = threading.Thread(target=make)
+    thread.start()
+    thread.join()
+    for sock in pair:
+        sock.setsockopt(socket.SOL_SOCKET, SO_SNDBUFFORCE, LINK_BUFFER)
+    return pair
+
+
+class Fabric:
+    """count nodes in a star around node 1, ended with the with block or the program.
+
+    wire: "rxe" or "siw". memory: of each node. name: of the run directory under
+    build/lab/. options: more of the kernel command line.
+    """
+
+    def __init__(self, count=2, wire="rxe", memory="512M", name="uml", options=()):
+        kernel = uml.prepare() / "linux"
+        top = uml.TREE / "build/lab/run" / name
+        shutil.rmtree(top, ignore_errors=True)
+        pairs = [_link() for _ in range(count - 1)]
+        self.nodes = []
+        if signal.getsignal(signal.SIGTERM) == signal.SIG_DFL:
+            signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+        try:
+            for number in range(1, count + 1):
+                run = top / f"node{number}"
+                run.mkdir(parents=True)
+                links = [p[0] for p in pairs] if number == 1 else [pairs[number - 2][1]]
+                self.nodes.append(Node(number, run, kernel, links,
+                                       [f"mem={memory}", f"WIRE={wire}", *options]))
+            for sock in sum(pairs, []):
+                sock.close()
+            for node in self.nodes:
+                node.wait_ready()
+        except BaseException:
+            self.stop()
+            raise
+
+    def stop(self):
+        """End all nodes."""
+        for node in self.nodes:
+            node.stop()
+
+    def __enter__(self):
+        return self.nodes
+
+    def __exit__(self, *_):
+        self.stop()
+
+
+class Pair(Fabric):
+    """Two nodes."""
