@@ -1,0 +1,59 @@
+# SPDX-License-Identifier: GPL-2.0-only
+# Thin front of CMake (userspace, tests) and Kbuild (module).
+#
+#   make         build userspace into build/
+#   make test    install what is missing, build plain and sanitized, run every test
+#   make demo    two virtual machines, one swapping into the other's RAM
+#   make bench   compare the block device with its peers
+#   make module  build ramster_rdma.ko for KDIR (default: the running kernel)
+#   make fuzz    fuzz for FUZZ_SECONDS (default 60) per target
+#   make install, make clean
+
+BUILD	:= build
+SAN	:= $(BUILD)/san
+KDIR	?= /lib/modules/$(shell uname -r)/build
+JOBS	?= $(shell nproc)
+LABEL	?= .
+
+all:
+	cmake -S . -B $(BUILD)
+	cmake --build $(BUILD) -j $(JOBS)
+
+san:
+	cmake -S . -B $(SAN) -DRAMSTER_SANITIZE=ON -DRAMSTER_LAB_BUILD=$(CURDIR)/$(BUILD)
+	cmake --build $(SAN) -j $(JOBS)
+
+deps:
+	scripts/deps.sh
+
+# LABEL picks tests by label (unit, fuzz, check, lab): make test LABEL=unit
+test: deps
+	$(MAKE) all san
+	tests/run.sh $(SAN) -j $(JOBS) -L '$(LABEL)'
+
+fuzz: san
+	tests/run.sh $(SAN) -L fuzz
+
+# The seeds come from the sample messages of the unit tests.
+fuzz-seeds: san
+	cmake --build $(SAN) --target wire-seeds
+	$(SAN)/tests/unit/wire-seeds tests/fuzz/corpus/wire
+
+demo: deps
+	$(MAKE) all
+	python3 tests/vm/demo.py
+
+bench: deps
+	$(MAKE) all
+	python3 bench/compare-block.py
+
+module:
+	$(MAKE) -C $(KDIR) M=$(CURDIR) modules
+
+install: all
+	cmake --install $(BUILD)
+
+clean:
+	rm -rf $(BUILD)
+
+.PHONY: all san deps test fuzz fuzz-seeds demo bench module install clean
