@@ -91,8 +91,8 @@ class Node:
         command = [kernel, "root=/dev/root", "rootfstype=hostfs", "rootflags=/", "ro",
                    f"init={uml.PARTS}/init", f"uml_dir={self._scratch}", "umid=node",
                    "con0=null,fd:1", f"con1=fd:{guest.fileno()}", "con=null", "ssl=null",
-                   "printk.devkmsg=on", f"NODE={number}", f"RUN={run}", f"LINKS={len(links)}",
-                   *options, *vectors]
+                   "printk.devkmsg=on", f"NODE={number}", f"RUN={run}", f"TREE={uml.TREE}",
+                   f"LINKS={len(links)}", *options, *vectors]
         with guest, open(self._logfile, "wb") as log:
             self._process = subprocess.Popen(
                 list(map(str, command)), stdin=subprocess.DEVNULL, stdout=log, stderr=log,
