@@ -5,30 +5,79 @@
 #ifndef RMK_COMPAT_BLK_H
 #define RMK_COMPAT_BLK_H
 
+#include <linux/version.h>
 #include <linux/blkdev.h>
 #include <linux/blk-mq.h>
+#if LINUX_VERSION_CODE < KERNEL_VERSION(5, 18, 0)
+#include <linux/genhd.h>
+#endif
+
+/* Flags of struct blk_mq_tag_set that became what every queue does, or went. */
+#if LINUX_VERSION_CODE < KERNEL_VERSION(6, 14, 0)
+#define RMK_BLK_MQ_F_SHOULD_MERGE	BLK_MQ_F_SHOULD_MERGE
+#define RMK_BLK_MQ_F_NO_SCHED		BLK_MQ_F_NO_SCHED
+#else
+#define RMK_BLK_MQ_F_SHOULD_MERGE	0
+#define RMK_BLK_MQ_F_NO_SCHED		BLK_MQ_F_NO_SCHED_BY_DEFAULT
+#endif
+
+/* The parameters of struct blk_mq_ops's timeout; the request is named rq. */
+#if LINUX_VERSION_CODE < KERNEL_VERSION(6, 0, 0)
+#define RMK_BLK_TIMEOUT_ARGS(rq) struct request *rq, bool reserved
+#else
+#define RMK_BLK_TIMEOUT_ARGS(rq) struct request *rq
+#endif
+
+/* The type of init_request's last parameter, the NUMA node. */
+#if LINUX_VERSION_CODE < KERNEL_VERSION(7, 0, 0)
+typedef unsigned int rmk_blk_node_t;
+#else
+typedef int rmk_blk_node_t;
+#endif
+
+/* Returns what rmk_blk_unfreeze() needs. */
+static inline unsigned int rmk_blk_freeze(struct request_queue *q)
+{
+#if LINUX_VERSION_CODE < KERNEL_VERSION(6, 14, 0)
+	blk_mq_freeze_queue(q);
+	return 0;
+#else
+	return blk_mq_freeze_queue(q);
+#endif
+}
+
+static inline void rmk_blk_unfreeze(struct request_queue *q, unsigned int flags)
+{
+#if LINUX_VERSION_CODE < KERNEL_VERSION(6, 14, 0)
+	blk_mq_unfreeze_queue(q);
+#else
+	blk_mq_unfreeze_queue(q, flags);
+#endif
+}
 
 struct rmk_blk_limits {
 	u32 block_bytes;		/* logical and physical block size, also io_min */
-	u32 max_bytes;			/* largest read or write, also io_opt */
-	u32 max_discard_bytes;
-	u16 max_segments;
+	u32 max_bytes;			/* largest request, also the largest discard and io_opt */
+	u16 max_segments;		/* each physically contiguous, at most max_bytes long */
 	u32 dma_alignment;		/* mask: a segment starts at a multiple of mask + 1 */
 	bool synchronous;		/* swap in and out without the swap cache's readahead, where the kernel can */
 };
 
 /*
  * A non-rotational disk over set with discard and no partitions; ERR_PTR on
- * failure. It asks for stable pages: the checksum is taken before the wire
- * reads the page, so nobody may change it in between.
+ * failure. The caller sets its name, fops, private_data and capacity, and
+ * leaves the device number to the kernel. May sleep.
  */
 struct gendisk *rmk_blk_alloc_disk(struct blk_mq_tag_set *set, void *queuedata,
 				   const struct rmk_blk_limits *limits);
-/* Make it visible, with these sysfs groups beside the kernel's own. */
+/* Make it visible, with these sysfs groups beside the kernel's own. May sleep. */
 int rmk_blk_add_disk(struct gendisk *disk, const struct attribute_group **groups);
-/* Undo add_disk: no I/O comes any more. The disk stays allocated. */
+/*
+ * Undo add_disk: waits for the requests that were submitted; no I/O comes any
+ * more. The disk stays allocated. May sleep.
+ */
 void rmk_blk_del_disk(struct gendisk *disk);
-/* Undo alloc_disk. */
+/* Undo alloc_disk, added or not. The tag set may be freed after it. May sleep. */
 void rmk_blk_put_disk(struct gendisk *disk);
 
 #endif /* RMK_COMPAT_BLK_H */
