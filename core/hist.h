@@ -11,14 +11,14 @@
 
 #include "port.h"
 
-#define CORE_HIST_BUCKETS	160	/* values below 2^41 ns = 36 minutes; the last one takes the rest */
+#define CORE_HIST_BUCKETS 160 /* values below 2^41 ns = 36 minutes; the last one takes the rest */
 
 struct core_hist {
 	u64 bucket[CORE_HIST_BUCKETS];
 };
 
-u32 core_hist_bucket(u64 value);		/* which bucket a value falls into */
-u64 core_hist_upper(u32 bucket);		/* largest value of a bucket; of the last one ~0 */
+u32 core_hist_bucket(u64 value); /* which bucket a value falls into */
+u64 core_hist_upper(u32 bucket); /* largest value of a bucket; of the last one ~0 */
 void core_hist_add(struct core_hist *h, u64 value);
 void core_hist_merge(struct core_hist *into, const struct core_hist *from);
 u64 core_hist_count(const struct core_hist *h);

@@ -2,12 +2,12 @@
 /* index.c - packing of page index entries; index.h has the layout. */
 #include "index.h"
 
-#define WHERE_MASK	7ull
-#define SLOT_SHIFT	3
-#define SLAB_SHIFT	(SLOT_SHIFT + CORE_SLOT_BITS)
-#define GEN_SHIFT	(SLAB_SHIFT + CORE_SLAB_BITS)
+#define WHERE_MASK 7ull
+#define SLOT_SHIFT 3
+#define SLAB_SHIFT (SLOT_SHIFT + CORE_SLOT_BITS)
+#define GEN_SHIFT  (SLAB_SHIFT + CORE_SLAB_BITS)
 
-#define MASK(bits)	((1ull << (bits)) - 1)
+#define MASK(bits) ((1ull << (bits)) - 1)
 
 core_static_assert(sizeof(struct core_entry) == 16, "an entry is 16 bytes");
 core_static_assert(GEN_SHIFT + CORE_GENERATION_BITS == 64, "word0 is full");

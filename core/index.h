@@ -16,11 +16,11 @@
 #include "port.h"
 
 enum core_where {
-	CORE_EMPTY	= 0,	/* never written, or discarded: reads as zeros */
-	CORE_REMOTE	= 1,	/* in a slab */
-	CORE_ZSTD	= 2,	/* in the compressed tier */
-	CORE_SAME	= 3,	/* one 64-bit word repeated: held here */
-	CORE_LOST	= 4,	/* was remote, its donor is gone: reads fail until rewritten */
+	CORE_EMPTY = 0,	 /* never written, or discarded: reads as zeros */
+	CORE_REMOTE = 1, /* in a slab */
+	CORE_ZSTD = 2,	 /* in the compressed tier */
+	CORE_SAME = 3,	 /* one 64-bit word repeated: held here */
+	CORE_LOST = 4,	 /* was remote, its donor is gone: reads fail until rewritten */
 };
 
 /*
@@ -33,14 +33,14 @@ struct core_entry {
 	u64 word0, word1;
 };
 
-#define CORE_SLOT_BITS		19
-#define CORE_SLAB_BITS		24
-#define CORE_GENERATION_BITS	18
+#define CORE_SLOT_BITS	     19
+#define CORE_SLAB_BITS	     24
+#define CORE_GENERATION_BITS 18
 
 struct core_remote {
-	u32 slab;		/* index in the borrower's slab table, < 2^CORE_SLAB_BITS */
-	u32 slot;		/* page within the slab, < 2^CORE_SLOT_BITS */
-	u32 generation;		/* compared in its low CORE_GENERATION_BITS */
+	u32 slab;	/* index in the borrower's slab table, < 2^CORE_SLAB_BITS */
+	u32 slot;	/* page within the slab, < 2^CORE_SLOT_BITS */
+	u32 generation; /* compared in its low CORE_GENERATION_BITS */
 	u32 crc;
 };
 

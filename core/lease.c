@@ -3,7 +3,7 @@
 #include "lease.h"
 
 /* State + 1, so that what the table leaves out (0) is "no such edge". */
-#define TO(state)	(CORE_LEASE_##state + 1)
+#define TO(state) (CORE_LEASE_##state + 1)
 
 static const u8 edges[CORE_LEASE_STATES][CORE_LEASE_EVENTS] = {
 	[CORE_LEASE_FREE] = {
@@ -37,6 +37,8 @@ static const u8 edges[CORE_LEASE_STATES][CORE_LEASE_EVENTS] = {
 	},
 };
 
+/* Else the names would stand in two columns: */
+/* clang-format off */
 static const char *const state_names[CORE_LEASE_STATES] = {
 	[CORE_LEASE_FREE] = "free",
 	[CORE_LEASE_GRANTED] = "granted",
@@ -56,6 +58,7 @@ static const char *const event_names[CORE_LEASE_EVENTS] = {
 	[CORE_LEASE_RESUME] = "resume",
 	[CORE_LEASE_RECLAIM] = "reclaim",
 };
+/* clang-format on */
 
 int core_lease_next(enum core_lease state, enum core_lease_event event)
 {

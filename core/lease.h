@@ -18,13 +18,13 @@
 #include "port.h"
 
 enum core_lease {
-	CORE_LEASE_FREE,		/* nobody's */
-	CORE_LEASE_GRANTED,		/* the borrower reads and writes it */
-	CORE_LEASE_REVOKING,		/* no new pages; the old ones are moving out */
-	CORE_LEASE_ORPHANED,		/* granted, the connection is down, may resume */
-	CORE_LEASE_ORPHANED_REVOKING,	/* as above, with a revoke outstanding */
-	CORE_LEASE_RELEASED,		/* the borrower gave it back */
-	CORE_LEASE_FENCED,		/* access destroyed with pages still in it */
+	CORE_LEASE_FREE,	      /* nobody's */
+	CORE_LEASE_GRANTED,	      /* the borrower reads and writes it */
+	CORE_LEASE_REVOKING,	      /* no new pages; the old ones are moving out */
+	CORE_LEASE_ORPHANED,	      /* granted, the connection is down, may resume */
+	CORE_LEASE_ORPHANED_REVOKING, /* as above, with a revoke outstanding */
+	CORE_LEASE_RELEASED,	      /* the borrower gave it back */
+	CORE_LEASE_FENCED,	      /* access destroyed with pages still in it */
 	CORE_LEASE_STATES,
 };
 
@@ -32,10 +32,10 @@ enum core_lease_event {
 	CORE_LEASE_GRANT,
 	CORE_LEASE_REVOKE,
 	CORE_LEASE_RELEASE,
-	CORE_LEASE_FENCE,		/* deadline, force, or the peer is dead for good */
+	CORE_LEASE_FENCE, /* deadline, force, or the peer is dead for good */
 	CORE_LEASE_DISCONNECT,
 	CORE_LEASE_RESUME,
-	CORE_LEASE_RECLAIM,		/* memory and bookkeeping are gone */
+	CORE_LEASE_RECLAIM, /* memory and bookkeeping are gone */
 	CORE_LEASE_EVENTS,
 };
 

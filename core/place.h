@@ -8,9 +8,9 @@
 #include "port.h"
 
 struct core_place {
-	bool live;		/* connected, and not asked already */
-	u64 free_bytes;		/* the donor's last word on what it has left */
-	u64 held_bytes;		/* what we hold there now */
+	bool live;	/* connected, and not asked already */
+	u64 free_bytes; /* the donor's last word on what it has left */
+	u64 held_bytes; /* what we hold there now */
 };
 
 /*

@@ -21,11 +21,13 @@
 #define core_le16(x)	le16_to_cpu(x)
 #define core_le32(x)	le32_to_cpu(x)
 #define core_le64(x)	le64_to_cpu(x)
-#define core_to_le16(x)	cpu_to_le16(x)
-#define core_to_le32(x)	cpu_to_le32(x)
-#define core_to_le64(x)	cpu_to_le64(x)
+#define core_to_le16(x) cpu_to_le16(x)
+#define core_to_le32(x) cpu_to_le32(x)
+#define core_to_le64(x) cpu_to_le64(x)
 #define core_ctz64(x)	((unsigned int)__ffs64(x))
-#define core_fls64(x)	((unsigned int)fls64(x))	/* 0 for 0, else 1 + index of the top bit */
+/* 0 for 0, else 1 + index of the top bit */
+#define core_fls64(x) ((unsigned int)fls64(x))
+
 #define core_static_assert(expr, msg) static_assert(expr, msg)
 
 #else
@@ -45,11 +47,12 @@ typedef uint64_t u64;
 #define core_le16(x)	le16toh(x)
 #define core_le32(x)	le32toh(x)
 #define core_le64(x)	le64toh(x)
-#define core_to_le16(x)	htole16(x)
-#define core_to_le32(x)	htole32(x)
-#define core_to_le64(x)	htole64(x)
+#define core_to_le16(x) htole16(x)
+#define core_to_le32(x) htole32(x)
+#define core_to_le64(x) htole64(x)
 #define core_ctz64(x)	((unsigned int)__builtin_ctzll(x))
 #define core_fls64(x)	((x) ? 64u - (unsigned int)__builtin_clzll(x) : 0u)
+
 #define core_static_assert(expr, msg) _Static_assert(expr, msg)
 
 #endif

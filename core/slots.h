@@ -12,13 +12,13 @@
 #include "port.h"
 
 struct core_slots {
-	u64 *map;		/* CORE_SLOTS_WORDS(n) words of the caller, bit set = in use */
-	u32 n;			/* slots, 1 .. 2^18 */
+	u64 *map; /* CORE_SLOTS_WORDS(n) words of the caller, bit set = in use */
+	u32 n;	  /* slots, 1 .. 2^18 */
 	u32 used;
-	u32 cursor;		/* where the next search starts */
+	u32 cursor; /* where the next search starts */
 };
 
-#define CORE_SLOTS_WORDS(n)	(((n) + 63u) / 64u)
+#define CORE_SLOTS_WORDS(n) (((n) + 63u) / 64u)
 
 /* Every slot free. map is zeroed here. */
 void core_slots_init(struct core_slots *s, u64 *map, u32 n);
@@ -27,7 +27,7 @@ void core_slots_init(struct core_slots *s, u64 *map, u32 n);
  * Runs that one allocation looks at before it settles for the longest so far:
  * a fragmented map must not cost a walk of 2^17 runs under the caller's lock.
  */
-#define CORE_SLOTS_SEARCH	256u
+#define CORE_SLOTS_SEARCH 256u
 
 /*
  * Take up to want contiguous slots: a run of want if one is among the next

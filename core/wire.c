@@ -12,9 +12,9 @@ core_static_assert(sizeof(struct ramster_cm_rep) == RAMSTER_CM_REP_SIZE, "cm_rep
 core_static_assert(sizeof(struct ramster_cm_rej) == RAMSTER_CM_REJ_SIZE, "cm_rej size");
 core_static_assert(sizeof(struct ramster_msg) == RAMSTER_MSG_SIZE, "msg size");
 
-#define HEARTBEAT_MS_MIN	10
-#define HEARTBEAT_MS_MAX	60000
-#define GRACE_MS_MAX		600000
+#define HEARTBEAT_MS_MIN 10
+#define HEARTBEAT_MS_MAX 60000
+#define GRACE_MS_MAX	 600000
 
 bool core_slab_bytes_valid(u64 bytes)
 {
@@ -303,6 +303,8 @@ static const char *name_of(const char *const *names, u32 n, u32 i)
 	return i < n && names[i] ? names[i] : "unknown";
 }
 
+/* Else the names would stand in two columns: */
+/* clang-format off */
 const char *core_reason_name(enum ramster_reason reason)
 {
 	static const char *const names[RAMSTER_REASON_END] = {
@@ -349,3 +351,4 @@ const char *core_msg_name(enum ramster_msg_type type)
 
 	return name_of(names, RAMSTER_MSG_END, type);
 }
+/* clang-format on */

@@ -16,15 +16,15 @@
 struct core_cm_req {
 	enum ramster_role role;
 	u32 features;
-	u64 session;			/* 0 only with RAMSTER_ROLE_CONTROL */
-	u8 client_id[RAMSTER_WIRE_CLIENT_ID];	/* never all zero */
+	u64 session;			      /* 0 only with RAMSTER_ROLE_CONTROL */
+	u8 client_id[RAMSTER_WIRE_CLIENT_ID]; /* never all zero */
 };
 
 struct core_cm_rep {
 	u32 features;
-	u32 heartbeat_ms;		/* 10 .. 60000 */
-	u32 grace_ms;			/* 0 .. 600000 */
-	u64 session;			/* not 0 */
+	u32 heartbeat_ms; /* 10 .. 60000 */
+	u32 grace_ms;	  /* 0 .. 600000 */
+	u64 session;	  /* not 0 */
 };
 
 struct core_cm_rej {
@@ -35,12 +35,30 @@ struct core_cm_rej {
 struct core_msg {
 	enum ramster_msg_type type;
 	union {
-		struct { u64 free_bytes, used_pages; } heartbeat;
-		struct { u32 count; u64 slab_bytes; } request;
-		struct { u64 slab_id, addr, len; u32 rkey, generation; } grant;
-		struct { u32 count; enum ramster_reason reason; u64 free_bytes; } deny;
-		struct { u64 slab_id; u32 generation, deadline_ms; enum ramster_reason reason; } slab;
-		struct { enum ramster_reason reason; } bye;
+		struct {
+			u64 free_bytes, used_pages;
+		} heartbeat;
+		struct {
+			u32 count;
+			u64 slab_bytes;
+		} request;
+		struct {
+			u64 slab_id, addr, len;
+			u32 rkey, generation;
+		} grant;
+		struct {
+			u32 count;
+			enum ramster_reason reason;
+			u64 free_bytes;
+		} deny;
+		struct {
+			u64 slab_id;
+			u32 generation, deadline_ms;
+			enum ramster_reason reason;
+		} slab;
+		struct {
+			enum ramster_reason reason;
+		} bye;
 	};
 };
 

@@ -7,31 +7,31 @@
 
 #include <stdlib.h>
 
-#define CHECK(expr)			\
-	do {				\
-		if (!(expr))		\
-			abort();	\
+#define CHECK(expr)              \
+	do {                     \
+		if (!(expr))     \
+			abort(); \
 	} while (0)
 
 /* memset: the structs are compared with memcmp, padding too */
-#define FUZZ(kind, wire_struct)							\
-static void fuzz_##kind(const u8 *data, size_t len)				\
-{										\
-	struct core_##kind first, second;					\
-	struct wire_struct wire;						\
-										\
-	memset(&first, 0, sizeof(first));					\
-	memset(&second, 0, sizeof(second));					\
-	if (core_##kind##_decode(&first, data, len))				\
-		return;								\
-	core_##kind##_encode(&wire, &first);					\
-	CHECK(!core_##kind##_decode(&second, &wire, sizeof(wire)));		\
-	CHECK(!memcmp(&first, &second, sizeof(first)));				\
-}
+#define FUZZ(kind)                                                          \
+	static void fuzz_##kind(const u8 *data, size_t len)                 \
+	{                                                                   \
+		struct core_##kind first, second;                           \
+		struct ramster_##kind wire;                                 \
+                                                                            \
+		memset(&first, 0, sizeof(first));                           \
+		memset(&second, 0, sizeof(second));                         \
+		if (core_##kind##_decode(&first, data, len))                \
+			return;                                             \
+		core_##kind##_encode(&wire, &first);                        \
+		CHECK(!core_##kind##_decode(&second, &wire, sizeof(wire))); \
+		CHECK(!memcmp(&first, &second, sizeof(first)));             \
+	}
 
-FUZZ(cm_req, ramster_cm_req)
-FUZZ(cm_rep, ramster_cm_rep)
-FUZZ(msg, ramster_msg)
+FUZZ(cm_req)
+FUZZ(cm_rep)
+FUZZ(msg)
 
 /* A reject always carries our own version, so only the reason makes the round trip. */
 static void fuzz_cm_rej(const u8 *data, size_t len)
@@ -49,7 +49,10 @@ static void fuzz_cm_rej(const u8 *data, size_t len)
 int LLVMFuzzerTestOneInput(const u8 *data, size_t len)
 {
 	static void (*const targets[])(const u8 *, size_t) = {
-		fuzz_cm_req, fuzz_cm_rep, fuzz_cm_rej, fuzz_msg,
+		fuzz_cm_req,
+		fuzz_cm_rep,
+		fuzz_cm_rej,
+		fuzz_msg,
 	};
 
 	if (len)

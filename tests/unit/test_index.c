@@ -34,8 +34,10 @@ static void remote(void)
 	u32 i;
 
 	for (i = 0; i < 81; i++) {
-		r = (struct core_remote){ .slot = slots[i % 3], .slab = slabs[i / 3 % 3],
-					  .generation = gens[i / 9 % 3], .crc = crcs[i / 27] };
+		r.slot = slots[i % 3];
+		r.slab = slabs[i / 3 % 3];
+		r.generation = gens[i / 9 % 3];
+		r.crc = crcs[i / 27];
 		CU_ASSERT_TRUE(remote_survives(&r));
 	}
 	for (i = 0; i < 100000; i++) {
@@ -114,10 +116,10 @@ static void zstd_and_same(void)
  * A place remembers which page and version was written there last, so a copy
  * that was freed too early shows as somebody else's content.
  */
-#define PAGES	4u
-#define ACTORS	6u
-#define PLACES	(PAGES + ACTORS + 2)
-#define STEPS	400000u
+#define PAGES  4u
+#define ACTORS 6u
+#define PLACES (PAGES + ACTORS + 2)
+#define STEPS  400000u
 
 enum op { IDLE, PUT, MOVE, GET };
 
@@ -125,14 +127,17 @@ struct actor {
 	enum op op;
 	u32 page;
 	u32 place;		/* PUT, MOVE: the new copy; PLACES if it has none */
-	struct core_entry seen;	/* MOVE, GET: the entry at the first step */
-	struct core_entry made;	/* PUT, MOVE: what will be published */
+	struct core_entry seen; /* MOVE, GET: the entry at the first step */
+	struct core_entry made; /* PUT, MOVE: what will be published */
 };
 
 static struct core_entry pages[PAGES];
-static u32 latest[PAGES];		/* version of the last put; 0 = flushed or never put */
+static u32 latest[PAGES]; /* version of the last put; 0 = flushed or never put */
 static u32 versions;
-static struct { bool used; u32 page, version; } places[PLACES];
+static struct {
+	bool used;
+	u32 page, version;
+} places[PLACES];
 static u32 gets, moves, lost_races;
 
 static u32 place_of(struct core_entry e)
@@ -165,7 +170,7 @@ static struct core_entry write_copy(u32 page, u32 version, u32 *place)
 		return core_entry_same(version);
 	for (*place = 0; *place < PLACES && places[*place].used; ++*place)
 		;
-	CU_ASSERT_FATAL(*place < PLACES);	/* a leak: there is one for every entry and actor */
+	CU_ASSERT_FATAL(*place < PLACES); /* a leak: there is one for every entry and actor */
 	places[*place].used = true;
 	places[*place].page = page;
 	places[*place].version = version;
@@ -202,9 +207,10 @@ static void finish_get(const struct actor *a)
 	u32 place = place_of(e);
 
 	if (!core_entry_equal(e, a->seen))
-		return;		/* changed while it was read: the reader looks again */
+		return; /* changed while it was read: the reader looks again */
 	gets++;
-	CU_ASSERT_EQUAL_FATAL(core_entry_where(e) == CORE_EMPTY ? 0 : version_of(e), latest[a->page]);
+	CU_ASSERT_EQUAL_FATAL(core_entry_where(e) == CORE_EMPTY ? 0 : version_of(e),
+			      latest[a->page]);
 	if (place != PLACES)
 		CU_ASSERT_FATAL(places[place].used && places[place].page == a->page &&
 				places[place].version == latest[a->page]);

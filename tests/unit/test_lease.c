@@ -84,14 +84,16 @@ static void names(void)
 	for (i = 0; i < CORE_LEASE_STATES; i++)
 		for (j = 0; j <= i; j++)
 			CU_ASSERT_EQUAL(!strcmp(core_lease_name((enum core_lease)i),
-						core_lease_name((enum core_lease)j)), i == j);
+						core_lease_name((enum core_lease)j)),
+					i == j);
 	for (i = 0; i < CORE_LEASE_EVENTS; i++)
 		for (j = 0; j <= i; j++)
 			CU_ASSERT_EQUAL(!strcmp(core_lease_event_name((enum core_lease_event)i),
-						core_lease_event_name((enum core_lease_event)j)), i == j);
+						core_lease_event_name((enum core_lease_event)j)),
+					i == j);
 	CU_ASSERT_STRING_EQUAL(core_lease_name(CORE_LEASE_STATES), "unknown");
 	CU_ASSERT_STRING_EQUAL(core_lease_event_name(CORE_LEASE_EVENTS), "unknown");
-	CU_ASSERT_STRING_EQUAL(core_lease_name((enum core_lease)-1), "unknown");
+	CU_ASSERT_STRING_EQUAL(core_lease_name((enum core_lease) - 1), "unknown");
 }
 
 CU_TestInfo unit_tests[] = {

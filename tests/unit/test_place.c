@@ -5,7 +5,7 @@
 
 const char unit_name[] = "place";
 
-#define SLAB	64u
+#define SLAB 64u
 
 static void table(void)
 {
@@ -19,18 +19,25 @@ static void table(void)
 		{ "one with room", 1, { { true, 64, 0 } }, 0 },
 		{ "one a byte short", 1, { { true, 63, 0 } }, -ENOSPC },
 		{ "one dead", 1, { { false, 640, 0 } }, -ENOSPC },
-		{ "all dead or full", 3, { { false, 640, 0 }, { true, 0, 0 }, { true, 1, 0 } }, -ENOSPC },
+		{ "all dead or full",
+		  3,
+		  { { false, 640, 0 }, { true, 0, 0 }, { true, 1, 0 } },
+		  -ENOSPC },
 		{ "least held", 3, { { true, 640, 128 }, { true, 64, 64 }, { true, 640, 65 } }, 1 },
 		{ "least held is dead", 2, { { false, 640, 0 }, { true, 64, 640 } }, 1 },
 		{ "least held is full", 2, { { true, 63, 0 }, { true, 64, 640 } }, 1 },
 		{ "tie: more room", 3, { { true, 64, 0 }, { true, 128, 0 }, { true, 127, 0 } }, 1 },
-		{ "tie of both: lower index", 3, { { false, 64, 0 }, { true, 64, 0 }, { true, 64, 0 } }, 1 },
+		{ "tie of both: lower index",
+		  3,
+		  { { false, 64, 0 }, { true, 64, 0 }, { true, 64, 0 } },
+		  1 },
 		{ "huge numbers", 2, { { true, ~0ull, ~0ull }, { true, ~0ull, ~0ull - 1 } }, 1 },
 	};
 	size_t i;
 
 	for (i = 0; i < ARRAY_SIZE(rows); i++)
-		UNIT_ROW(rows[i].name, core_place_pick(rows[i].donors, rows[i].n, SLAB) == rows[i].pick);
+		UNIT_ROW(rows[i].name,
+			 core_place_pick(rows[i].donors, rows[i].n, SLAB) == rows[i].pick);
 }
 
 /* Slabs placed one by one over equal donors never differ by more than one. */

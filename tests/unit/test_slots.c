@@ -7,7 +7,7 @@
 
 const char unit_name[] = "slots";
 
-#define MAX_SLOTS	4096u
+#define MAX_SLOTS 4096u
 
 static u64 map[CORE_SLOTS_WORDS(MAX_SLOTS)];
 static u8 model[MAX_SLOTS];
@@ -160,7 +160,8 @@ static void find_hole(void)
 				s.cursor = cursor;
 				/* the hole in two, should the cursor lie in it */
 				if (core_slots_alloc(&s, len, &first) != len || first != at) {
-					printf("\n    hole %u+%u, cursor %u: first %u\n", at, len, cursor, first);
+					printf("\n    hole %u+%u, cursor %u: first %u\n", at, len,
+					       cursor, first);
 					CU_FAIL("hole not found");
 				} else {
 					CU_PASS("hole found");

@@ -13,8 +13,6 @@ union host {
 	struct core_cm_rep rep;
 	struct core_cm_rej rej;
 	struct core_msg msg;
-	u8 raw[sizeof(struct core_msg) > sizeof(struct core_cm_req) ? sizeof(struct core_msg) :
-								      sizeof(struct core_cm_req)];
 };
 
 static int decode(enum sample_kind kind, union host *out, const void *data, size_t len)
@@ -121,14 +119,15 @@ static void lengths(void)
 	const struct sample *s;
 	union host h;
 	size_t len;
-	int want;
+	bool good;
 
 	for (s = samples; s < samples + samples_count; s++) {
 		memset(bytes, 0, sizeof(bytes));
 		memcpy(bytes, s->bytes, s->len);
 		for (len = 0; len <= sizeof(bytes); len++) {
-			want = len < s->len || (s->kind == SAMPLE_MSG && len > s->len) ? -EMSGSIZE : 0;
-			UNIT_ROW(s->name, decode_exact(s->kind, &h, bytes, len) == want);
+			good = s->kind == SAMPLE_MSG ? len == s->len : len >= s->len;
+			UNIT_ROW(s->name,
+				 decode_exact(s->kind, &h, bytes, len) == (good ? 0 : -EMSGSIZE));
 		}
 	}
 }
@@ -146,16 +145,16 @@ static const struct {
 	{ "cm-req-control", 4, 2, 2, -EPROTONOSUPPORT },
 	{ "cm-req-control", 4, 2, 0x101, -EPROTONOSUPPORT },
 	{ "cm-req-control", 6, 1, 0, -EINVAL },
-	{ "cm-req-control", 6, 1, 2, -EINVAL },		/* a lane without a session */
-	{ "cm-req-write", 6, 1, 1, 0 },			/* control taken up again */
+	{ "cm-req-control", 6, 1, 2, -EINVAL }, /* a lane without a session */
+	{ "cm-req-write", 6, 1, 1, 0 },		/* control taken up again */
 	{ "cm-req-write", 6, 1, 2, 0 },
 	{ "cm-req-write", 6, 1, 3, 0 },
 	{ "cm-req-write", 6, 1, 5, -EINVAL },
 	{ "cm-req-write", 6, 1, 0xff, -EINVAL },
 	{ "cm-req-write", 16, 8, 0, -EINVAL },
 	{ "cm-req-write", 16, 8, 1ull << 63, 0 },
-	{ "cm-req-write", 39, 1, 0, -EINVAL },		/* client id all zero */
-	{ "cm-req-write", 7, 1, 0xff, 0 },		/* reserved bytes are ignored */
+	{ "cm-req-write", 39, 1, 0, -EINVAL }, /* client id all zero */
+	{ "cm-req-write", 7, 1, 0xff, 0 },     /* reserved bytes are ignored */
 	{ "cm-req-write", 12, 4, ~0u, 0 },
 	{ "cm-req-write", 40, 8, ~0ull, 0 },
 
@@ -174,7 +173,7 @@ static const struct {
 	{ "cm-rep", 28, 4, ~0u, 0 },
 
 	{ "cm-rej", 0, 4, 0x52414d54, -EBADMSG },
-	{ "cm-rej", 4, 2, 0, 0 },			/* a reject of another version is read */
+	{ "cm-rej", 4, 2, 0, 0 }, /* a reject of another version is read */
 	{ "cm-rej", 4, 2, 0xffff, 0 },
 	{ "cm-rej", 6, 2, 0, 0 },
 	{ "cm-rej", 6, 2, 10, 0 },
@@ -209,13 +208,13 @@ static const struct {
 	{ "slab-grant", 8, 8, 0, -EINVAL },
 	{ "slab-grant", 8, 8, ~0ull, 0 },
 	{ "slab-grant", 16, 8, 0, 0 },
-	{ "slab-grant", 16, 8, -0x100000ull, 0 },	/* ends at the last address */
+	{ "slab-grant", 16, 8, -0x100000ull, 0 }, /* ends at the last address */
 	{ "slab-grant", 16, 8, -0x0fffffull, -EINVAL },
 	{ "slab-grant", 24, 8, 0, -EINVAL },
 	{ "slab-grant", 24, 8, 4096, -EINVAL },
 	{ "slab-grant", 24, 8, 1ull << 30, 0 },
 	{ "slab-grant", 24, 8, (1ull << 30) + (1 << 20), -EINVAL },
-	{ "slab-grant", 32, 4, 0, 0 },			/* any rkey */
+	{ "slab-grant", 32, 4, 0, 0 }, /* any rkey */
 	{ "slab-grant", 32, 4, ~0u, 0 },
 	{ "slab-grant", 36, 4, 0, -EINVAL },
 	{ "slab-grant", 36, 4, ~0u, 0 },
@@ -229,8 +228,8 @@ static const struct {
 
 	{ "slab-release", 8, 8, 0, -EINVAL },
 	{ "slab-release", 16, 4, 0, -EINVAL },
-	{ "slab-release", 20, 4, 1, -EINVAL },		/* a deadline is for REVOKE */
-	{ "slab-release", 24, 2, 8, -EINVAL },		/* a reason for REVOKE and FENCED */
+	{ "slab-release", 20, 4, 1, -EINVAL }, /* a deadline is for REVOKE */
+	{ "slab-release", 24, 2, 8, -EINVAL }, /* a reason for REVOKE and FENCED */
 
 	{ "slab-revoke", 8, 8, 0, -EINVAL },
 	{ "slab-revoke", 16, 4, 0, -EINVAL },

@@ -11,7 +11,7 @@
 
 #include <CUnit/CUnit.h>
 
-#define ARRAY_SIZE(a)	(sizeof(a) / sizeof((a)[0]))
+#define ARRAY_SIZE(a) (sizeof(a) / sizeof((a)[0]))
 
 /* The program's name and its tests, ended by CU_TEST_INFO_NULL. */
 extern const char unit_name[];
@@ -26,11 +26,11 @@ uint64_t unit_random(void);
 uint32_t unit_below(uint32_t n);
 
 /* As CU_ASSERT, but says which row of a table failed and goes on. */
-#define UNIT_ROW(row, expr)							\
-	do {									\
-		if (!(expr))							\
-			printf("\n    row %s: %s\n", (row), #expr);		\
-		CU_ASSERT(expr);						\
+#define UNIT_ROW(row, expr)                                         \
+	do {                                                        \
+		if (!(expr))                                        \
+			printf("\n    row %s: %s\n", (row), #expr); \
+		CU_ASSERT(expr);                                    \
 	} while (0)
 
 #endif /* UNIT_H */

@@ -2,11 +2,13 @@
 /* wire_samples.c - golden bytes, written by hand from ramster_wire.h. */
 #include "wire_samples.h"
 
-#define MAGIC		0x53, 0x4d, 0x41, 0x52
-#define CM(version)	MAGIC, (version), 0x00
-#define MSG(type)	MAGIC, 0x01, (type), 0x00, 0x00
-#define Z4		0, 0, 0, 0
+#define MAGIC	    0x53, 0x4d, 0x41, 0x52
+#define CM(version) MAGIC, (version), 0x00
+#define MSG(type)   MAGIC, 0x01, (type), 0x00, 0x00
+#define Z4	    0, 0, 0, 0
 
+/* Bytes stand in groups of four or eight: */
+/* clang-format off */
 const struct sample samples[] = {
 	{ "cm-req-control", SAMPLE_CM_REQ, .len = 48,
 	  .req = { RAMSTER_ROLE_CONTROL, 0, 0,
@@ -56,5 +58,6 @@ const struct sample samples[] = {
 	  .msg = { RAMSTER_MSG_BYE, .bye = { RAMSTER_REASON_SHUTDOWN } },
 	  .bytes = { MSG(8), 0x07, 0x00 } },
 };
+/* clang-format on */
 
 const size_t samples_count = sizeof(samples) / sizeof(samples[0]);
