@@ -101,6 +101,17 @@ class Node:
                 preexec_fn=lambda: LIBC.prctl(PR_SET_PDEATHSIG, signal.SIGTERM))
         self._ready = self._jobs[0] = Job(self, 0)
 
+    def favour(self, nice):
+        """Set the host's priority of the whole instance, -20..19; only root may go below 0.
+
+        A session is one scheduling group where autogroup is on, and then the
+        group's value decides, not the processes'.
+        """
+        os.setpriority(os.PRIO_PGRP, self._process.pid, nice)
+        group = Path(f"/proc/{self._process.pid}/autogroup")
+        if group.exists():
+            group.write_text(str(nice), encoding="ascii")
+
     def wait_ready(self, timeout=30):
         """Return when its network and RDMA device are up."""
         self._ready.wait(timeout)
