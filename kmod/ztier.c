@@ -192,7 +192,7 @@ free:
 	return err;
 }
 
-/* Compress the page at src into c->buffer; its length there, or PAGE_SIZE if it had better stay raw. */
+/* Compress the page at src into c->buffer: its length, or PAGE_SIZE if it had better stay raw. */
 static size_t compress(struct rmk_ztier *t, struct ztier_cpu *c, const void *src)
 {
 	size_t len = zstd_compress_cctx(c->cctx, c->buffer, zstd_compress_bound(PAGE_SIZE),

@@ -11,15 +11,13 @@
 #include <linux/sizes.h>
 
 #include "blk.h"
-#include "kernel.h"
 
-/* The newest kernel that the tests have seen. */
-#define CEILING KERNEL_VERSION(7, 3, 0)
-#if LINUX_VERSION_CODE >= CEILING
+/* The newest kernel that the tests have seen is 7.2. A note, not a warning: it may well work. */
+#if !RMK_KERNEL_BEFORE(7, 3)
 #pragma message("this kernel is newer than those ramster_rdma was tested on")
 #endif
 
-#if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 9, 0)
+#if !RMK_KERNEL_BEFORE(6, 9)
 
 static struct gendisk *alloc_disk_and_queue(struct blk_mq_tag_set *set, void *queuedata,
 					    const struct rmk_blk_limits *limits)
@@ -123,7 +121,7 @@ struct gendisk *rmk_blk_alloc_disk(struct blk_mq_tag_set *set, void *queuedata,
 
 int rmk_blk_add_disk(struct gendisk *disk, const struct attribute_group **groups)
 {
-#if LINUX_VERSION_CODE >= KERNEL_VERSION(5, 15, 0)
+#if !RMK_KERNEL_BEFORE(5, 15)
 	return device_add_disk(NULL, disk, groups);
 #else
 	device_add_disk(NULL, disk, groups);
@@ -134,7 +132,7 @@ int rmk_blk_add_disk(struct gendisk *disk, const struct attribute_group **groups
 void rmk_blk_del_disk(struct gendisk *disk)
 {
 	del_gendisk(disk);
-#if LINUX_VERSION_CODE < KERNEL_VERSION(6, 0, 0)
+#if RMK_KERNEL_BEFORE(6, 0)
 	/* whoever still has the disk open could submit until now */
 	blk_cleanup_queue(disk->queue);
 #endif
@@ -142,7 +140,7 @@ void rmk_blk_del_disk(struct gendisk *disk)
 
 void rmk_blk_put_disk(struct gendisk *disk)
 {
-#if LINUX_VERSION_CODE < KERNEL_VERSION(6, 0, 0)
+#if RMK_KERNEL_BEFORE(6, 0)
 	/* the queue is still up if the disk was never added */
 	if (!blk_queue_dying(disk->queue)) {
 		blk_cleanup_queue(disk->queue);

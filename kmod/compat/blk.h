@@ -5,15 +5,17 @@
 #ifndef RMK_COMPAT_BLK_H
 #define RMK_COMPAT_BLK_H
 
-#include <linux/version.h>
 #include <linux/blkdev.h>
 #include <linux/blk-mq.h>
-#if LINUX_VERSION_CODE < KERNEL_VERSION(5, 18, 0)
+
+#include "version.h"
+
+#if RMK_KERNEL_BEFORE(5, 18)
 #include <linux/genhd.h>
 #endif
 
 /* Flags of struct blk_mq_tag_set that became what every queue does, or went. */
-#if LINUX_VERSION_CODE < KERNEL_VERSION(6, 14, 0)
+#if RMK_KERNEL_BEFORE(6, 14)
 #define RMK_BLK_MQ_F_SHOULD_MERGE	BLK_MQ_F_SHOULD_MERGE
 #define RMK_BLK_MQ_F_NO_SCHED		BLK_MQ_F_NO_SCHED
 #else
@@ -22,14 +24,14 @@
 #endif
 
 /* The parameters of struct blk_mq_ops's timeout; the request is named rq. */
-#if LINUX_VERSION_CODE < KERNEL_VERSION(6, 0, 0)
+#if RMK_KERNEL_BEFORE(6, 0)
 #define RMK_BLK_TIMEOUT_ARGS(rq) struct request *rq, bool reserved
 #else
 #define RMK_BLK_TIMEOUT_ARGS(rq) struct request *rq
 #endif
 
 /* The type of init_request's last parameter, the NUMA node. */
-#if LINUX_VERSION_CODE < KERNEL_VERSION(7, 0, 0)
+#if RMK_KERNEL_BEFORE(7, 0)
 typedef unsigned int rmk_blk_node_t;
 #else
 typedef int rmk_blk_node_t;
@@ -38,7 +40,7 @@ typedef int rmk_blk_node_t;
 /* Returns what rmk_blk_unfreeze() needs. */
 static inline unsigned int rmk_blk_freeze(struct request_queue *q)
 {
-#if LINUX_VERSION_CODE < KERNEL_VERSION(6, 14, 0)
+#if RMK_KERNEL_BEFORE(6, 14)
 	blk_mq_freeze_queue(q);
 	return 0;
 #else
@@ -48,7 +50,7 @@ static inline unsigned int rmk_blk_freeze(struct request_queue *q)
 
 static inline void rmk_blk_unfreeze(struct request_queue *q, unsigned int flags)
 {
-#if LINUX_VERSION_CODE < KERNEL_VERSION(6, 14, 0)
+#if RMK_KERNEL_BEFORE(6, 14)
 	blk_mq_unfreeze_queue(q);
 #else
 	blk_mq_unfreeze_queue(q, flags);
@@ -60,7 +62,8 @@ struct rmk_blk_limits {
 	u32 max_bytes;			/* largest request, also the largest discard and io_opt */
 	u16 max_segments;		/* each physically contiguous, at most max_bytes long */
 	u32 dma_alignment;		/* mask: a segment starts at a multiple of mask + 1 */
-	bool synchronous;		/* swap in and out without the swap cache's readahead, where the kernel can */
+	/* swap in and out without the swap cache's readahead, where the kernel can (6.3) */
+	bool synchronous;
 };
 
 /*

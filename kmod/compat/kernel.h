@@ -1,22 +1,15 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * kernel.h - small calls that differ between 5.10 and 7.2, and the floor.
- *
- * Everything that depends on the kernel's version lives in this directory. A
- * feature that leaves a macro behind is probed for; the rest goes by number.
- * Newer kernels than CEILING (blk.c) build without complaint but untested.
+ * kernel.h - small calls that differ between 5.10 and 7.2.
  */
 #ifndef RMK_COMPAT_KERNEL_H
 #define RMK_COMPAT_KERNEL_H
 
-#include <linux/version.h>
 #include <linux/highmem.h>
 #include <linux/hrtimer.h>
 #include <linux/timer.h>
 
-#if LINUX_VERSION_CODE < KERNEL_VERSION(5, 10, 0)
-#error "ramster_rdma needs Linux 5.10 or newer"
-#endif
+#include "version.h"
 
 #ifdef timer_container_of
 #define rmk_from_timer(var, timer, field) timer_container_of(var, timer, field)
@@ -28,7 +21,7 @@ static inline void rmk_hrtimer_setup(struct hrtimer *timer,
 				     enum hrtimer_restart (*function)(struct hrtimer *),
 				     clockid_t clock, enum hrtimer_mode mode)
 {
-#if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 13, 0)
+#if !RMK_KERNEL_BEFORE(6, 13)
 	hrtimer_setup(timer, function, clock, mode);
 #else
 	hrtimer_init(timer, clock, mode);
@@ -39,7 +32,7 @@ static inline void rmk_hrtimer_setup(struct hrtimer *timer,
 /* Map a page for a while. Last mapped, first unmapped; no sleeping in between. */
 static inline void *rmk_kmap(struct page *page)
 {
-#if LINUX_VERSION_CODE >= KERNEL_VERSION(5, 11, 0)
+#if !RMK_KERNEL_BEFORE(5, 11)
 	return kmap_local_page(page);
 #else
 	return kmap_atomic(page);
@@ -48,7 +41,7 @@ static inline void *rmk_kmap(struct page *page)
 
 static inline void rmk_kunmap(void *addr)
 {
-#if LINUX_VERSION_CODE >= KERNEL_VERSION(5, 11, 0)
+#if !RMK_KERNEL_BEFORE(5, 11)
 	kunmap_local(addr);
 #else
 	kunmap_atomic(addr);

@@ -12,13 +12,14 @@
 #include <linux/numa.h>
 #include <linux/string.h>
 #include <linux/topology.h>
-#include <linux/version.h>
 #include <linux/zsmalloc.h>
+
+#include "version.h"
 
 /* 0 if there is no memory */
 static inline unsigned long rmk_zs_malloc(struct zs_pool *pool, size_t size, gfp_t gfp)
 {
-#if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 16, 0)
+#if !RMK_KERNEL_BEFORE(6, 16)
 	unsigned long handle = zs_malloc(pool, size, gfp, numa_node_id());
 #else
 	unsigned long handle = zs_malloc(pool, size, gfp);
@@ -31,7 +32,7 @@ static inline unsigned long rmk_zs_malloc(struct zs_pool *pool, size_t size, gfp
 static inline void rmk_zs_store(struct zs_pool *pool, unsigned long handle, const void *src,
 				size_t len)
 {
-#if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 15, 0)
+#if !RMK_KERNEL_BEFORE(6, 15)
 	/* only reads through its pointer, which it takes without const */
 	zs_obj_write(pool, handle, (void *)src, len);
 #else
@@ -44,7 +45,7 @@ static inline void rmk_zs_store(struct zs_pool *pool, unsigned long handle, cons
 static inline void *rmk_zs_load_begin(struct zs_pool *pool, unsigned long handle, size_t len,
 				      void *bounce)
 {
-#if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 15, 0)
+#if !RMK_KERNEL_BEFORE(6, 15)
 	return zs_obj_read_begin(pool, handle, len, bounce);
 #else
 	return zs_map_object(pool, handle, ZS_MM_RO);
@@ -55,7 +56,7 @@ static inline void *rmk_zs_load_begin(struct zs_pool *pool, unsigned long handle
 static inline void rmk_zs_load_end(struct zs_pool *pool, unsigned long handle, size_t len,
 				   void *object)
 {
-#if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 15, 0)
+#if !RMK_KERNEL_BEFORE(6, 15)
 	zs_obj_read_end(pool, handle, len, object);
 #else
 	zs_unmap_object(pool, handle);

@@ -5,10 +5,11 @@
 #ifndef RMK_COMPAT_ZSTD_H
 #define RMK_COMPAT_ZSTD_H
 
-#include <linux/version.h>
 #include <linux/zstd.h>
 
-#if LINUX_VERSION_CODE < KERNEL_VERSION(5, 16, 0)
+#include "version.h"
+
+#if RMK_KERNEL_BEFORE(5, 16)
 
 #define zstd_parameters	ZSTD_parameters
 #define zstd_cctx	ZSTD_CCtx
