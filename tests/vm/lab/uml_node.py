@@ -8,9 +8,9 @@ Every node sees the host's files read-only, has 10.7.7.N and fd07::N, and one
 RDMA device, rxe0 or siw0, over a link of MTU bytes. What it writes under
 /run/lab appears in its run directory on the host (Node.run).
 """
+import atexit
 import ctypes
 import os
-import re
 import select
 import shutil
 import signal
@@ -23,6 +23,7 @@ import time
 from pathlib import Path
 
 from . import uml
+from .qemu import SPLAT, LabError
 
 MTU = 9000          # bytes of IP; the vector device takes it from its option alone
 LINK_BUFFER = 4 << 20
@@ -31,21 +32,14 @@ SO_SNDBUFFORCE = 32
 PR_SET_PDEATHSIG = 1
 CLONE_NEWNET = 0x40000000
 LIBC = ctypes.CDLL(None, use_errno=True)
-WARNING = re.compile(r"WARNING:|BUG:|BUG |Oops|[Kk]ernel panic|blocked for more than|"
-                     r"general protection|refcount_t:|Call Trace:|[Kk]ernel NULL|"
-                     r"possible recursive|unregister_netdevice: waiting|segfault")
-
-
-class LabError(RuntimeError):
-    """A node did not boot or answer; the message says where its log is."""
 
 
 class Job:
     """A command that runs on a node (Node.spawn)."""
 
-    def __init__(self, node, number):
+    def __init__(self, node, number, command):
         self._node, self._base = node, node.run / str(number)
-        self.number, self.rc = number, None
+        self.number, self.command, self.rc = number, command, None
 
     def output(self):
         """What it has written so far, both streams."""
@@ -54,25 +48,27 @@ class Job:
         except FileNotFoundError:
             return ""
 
-    def poll(self):
-        """Its status, None while it runs."""
+    def running(self):
+        """Whether it has not ended yet."""
         self._node.pump(0)
-        return self.rc
+        return self.rc is None
 
     def wait(self, timeout=60):
-        """(status, output); LabError after timeout seconds, the command goes on then."""
+        """(exit code, output); after timeout seconds it is killed and LabError raised."""
         deadline = time.monotonic() + timeout
         while self.rc is None:
             left = deadline - time.monotonic()
             if left <= 0:
-                raise LabError(f"{self._node.name}: job {self.number} still runs after "
-                               f"{timeout} s (output in {self._base}.out)")
+                self.kill()
+                raise LabError(f"{self._node.name}: no end after {timeout} s: {self.command}\n"
+                               f"{self.output()}")
             self._node.pump(left)
         return self.rc, self.output()
 
-    def kill(self, sig="TERM"):
-        """Signal all of its processes."""
-        self._node.sh(f"kill -{sig} -- -$(cat /run/lab/{self.number}.pid)")
+    def kill(self, sig="KILL"):
+        """Signal it and all it started, if it still runs."""
+        if self.running() and self.number:
+            self._node.send(f"{self.number} {sig}")
 
 
 class Node:
@@ -80,7 +76,7 @@ class Node:
 
     def __init__(self, number, run, kernel, links, options):
         self.number, self.run, self.name = number, run, f"node{number}"
-        self.address, self.address6 = f"10.7.7.{number}", f"fd07::{number}"
+        self.ip, self.ip6 = f"10.7.7.{number}", f"fd07::{number}"
         self._jobs, self._next, self._buffer = {}, 1, b""
         self._logfile = run / "console.log"
         self._scratch = Path(tempfile.mkdtemp(prefix="ramlab-", dir="/dev/shm"))
@@ -99,7 +95,7 @@ class Node:
                 pass_fds=[guest.fileno(), *(s.fileno() for s in links)],
                 env=dict(os.environ, TMPDIR=str(self._scratch)), start_new_session=True,
                 preexec_fn=lambda: LIBC.prctl(PR_SET_PDEATHSIG, signal.SIGTERM))
-        self._ready = self._jobs[0] = Job(self, 0)
+        self._ready = self._jobs[0] = Job(self, 0, "boot")
 
     def favour(self, nice):
         """Set the host's priority of the whole instance, -20..19; only root may go below 0.
@@ -112,9 +108,24 @@ class Node:
         if group.exists():
             group.write_text(str(nice), encoding="ascii")
 
-    def wait_ready(self, timeout=30):
+    def ready(self, timeout=30):
         """Return when its network and RDMA device are up."""
         self._ready.wait(timeout)
+
+    def running(self):
+        """Whether the instance lives."""
+        return self._process.poll() is None
+
+    def send(self, line):
+        """A line to the node's init; only jobs use this."""
+        try:
+            self._console.sendall(line.encode("ascii") + b"\n")
+        except OSError as error:
+            raise self._gone() from error
+
+    def _gone(self):
+        tail = "\n".join(self.log().splitlines()[-15:])
+        return LabError(f"{self.name} is not running; the end of {self._logfile}:\n{tail}")
 
     def pump(self, timeout):
         """Take in ends of jobs, waiting up to timeout seconds for the first."""
@@ -122,8 +133,7 @@ class Node:
             return
         data = self._console.recv(4096)
         if not data:
-            raise LabError(f"{self.name} is gone; the end of {self._logfile}:\n"
-                           + "\n".join(self.log().splitlines()[-15:]))
+            raise self._gone()
         *lines, self._buffer = (self._buffer + data).split(b"\n")
         for line in lines:
             number, status = map(int, line.split())
@@ -133,33 +143,48 @@ class Node:
         """Start a bash script; returns its Job."""
         number, self._next = self._next, self._next + 1
         (self.run / f"{number}.cmd").write_text(command + "\n", encoding="utf-8")
-        job = self._jobs[number] = Job(self, number)
-        self._console.sendall(f"{number}\n".encode())
+        job = self._jobs[number] = Job(self, number, command)
+        self.send(str(number))
         return job
 
     def sh(self, command, timeout=60):
-        """Run a bash script; (status, output). LabError if it is not done in time."""
+        """Run a bash script; (exit code, output)."""
         return self.spawn(command).wait(timeout)
 
-    def must(self, command, timeout=60):
-        """Output of a script that has to succeed."""
+    def check(self, command, timeout=60):
+        """Run a script that must succeed; returns its output."""
         rc, output = self.sh(command, timeout)
         if rc:
-            raise LabError(f"{self.name}: `{command}` failed with {rc}:\n{output}")
+            raise LabError(f"{self.name}: exit code {rc}: {command}\n{output}")
         return output
 
     def log(self):
-        """The kernel log so far."""
+        """The kernel log so far; a dead node's too."""
         return self._logfile.read_text(encoding="utf-8", errors="replace")
 
     def warnings(self):
-        """Lines of the kernel log that no test may cause."""
-        return [line for line in self.log().splitlines() if WARNING.search(line)]
+        """Lines of the kernel log that tell of a kernel fault."""
+        return [line for line in self.log().splitlines() if SPLAT.search(line)]
+
+    def freeze(self):
+        """Stop the node's time: it is there, and silent."""
+        self._process.send_signal(signal.SIGSTOP)
+
+    def thaw(self):
+        """Undo freeze."""
+        self._process.send_signal(signal.SIGCONT)
+
+    def kill(self):
+        """End the instance at once, as a power cut does."""
+        self._end(signal.SIGKILL)
 
     def stop(self):
         """End the instance and all of its processes; harmless when repeated."""
-        if self._process.poll() is None:
-            self._process.terminate()
+        self._end(signal.SIGTERM)
+
+    def _end(self, number):
+        if self.running():
+            self._process.send_signal(number)
             try:
                 self._process.wait(5)
             except subprocess.TimeoutExpired:
@@ -209,6 +234,7 @@ class Fabric:
         shutil.rmtree(top, ignore_errors=True)
         pairs = [_link() for _ in range(count - 1)]
         self.nodes = []
+        atexit.register(self.stop)
         if signal.getsignal(signal.SIGTERM) == signal.SIG_DFL:
             signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
         try:
@@ -221,13 +247,14 @@ class Fabric:
             for sock in sum(pairs, []):
                 sock.close()
             for node in self.nodes:
-                node.wait_ready()
+                node.ready()
         except BaseException:
             self.stop()
             raise
 
     def stop(self):
         """End all nodes."""
+        atexit.unregister(self.stop)
         for node in self.nodes:
             node.stop()
 
