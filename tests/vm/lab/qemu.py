@@ -1,0 +1,316 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Machines: QEMU guests with stock Debian kernels.
+
+A Machine is one guest. Commands go to its init (guest/init) over a
+virtio-serial port and may run beside each other. The share, a directory of
+the host, is at /share in the guest. A machine never outlives this process.
+"""
+import atexit
+import base64
+import ctypes
+import itertools
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import threading
+import time
+from functools import lru_cache
+from pathlib import Path
+
+from . import cache, kernels, rootfs
+
+QEMU = "qemu-system-x86_64"
+# The settings that were fastest under emulation: two vCPUs of one guest fight over locks, and a
+# CPU model with AVX makes the guest pick code that is slow to translate.
+EMULATED = ["-accel", "tcg,thread=multi,tb-size=256", "-cpu", "Nehalem"]
+VIRTUALISED = ["-accel", "kvm", "-cpu", "host"]
+CMDLINE = ("console=ttyS0 loglevel=5 panic=-1 oops=continue nokaslr no5lvl mitigations=off nopti "
+           "random.trust_cpu=on tsc=reliable no_timer_check audit=0 selinux=0 apparmor=0 "
+           "nowatchdog net.ifnames=0")
+# What a kernel says when something is wrong with it. No stock kernel of the lab says any of it
+# by itself at boot, so there is no list of exceptions.
+SPLAT = re.compile(
+    r"WARNING:|BUG:|Oops|Call Trace|general protection|nable to handle|Kernel panic|stack-protector"
+    r"|blocked for more than|rcu: INFO|detected stall|self-detected|soft lockup|hard LOCKUP"
+    r"|(circular|recursive) locking|inconsistent lock state|suspicious RCU|DEBUG_LOCKS_WARN"
+    r"|sleeping function called|scheduling while atomic|refcount_t|use-after-free|corruption"
+    r"|Bad (page|rss-counter|swap)|Objects remaining|UBSAN|KASAN|KCSAN|kmemleak: [1-9]")
+
+_live = set()
+_PR_SET_PDEATHSIG = 1
+
+
+class LabError(RuntimeError):
+    """A guest did not do what it was asked to."""
+
+
+def _end_all():
+    for machine in list(_live):
+        machine.kill()
+
+
+def _on_sigterm(number, _frame):
+    _end_all()
+    os._exit(128 + number)
+
+
+@lru_cache
+def _guard():
+    """Arrange that no guest outlives this process."""
+    atexit.register(_end_all)
+    if threading.current_thread() is threading.main_thread():
+        if signal.getsignal(signal.SIGTERM) == signal.SIG_DFL:
+            signal.signal(signal.SIGTERM, _on_sigterm)
+
+
+def _die_with_parent():
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+@lru_cache
+def _cpu_options():
+    """KVM where a guest really boots with it; a device node alone says nothing."""
+    if not os.access("/dev/kvm", os.R_OK | os.W_OK):
+        return EMULATED
+    boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    note = cache.root() / "kvm-probe"
+    if note.exists() and note.read_text().split()[:1] == [boot]:
+        return VIRTUALISED if note.read_text().split()[1] == "works" else EMULATED
+    entry = kernels.prepare("61")
+    command = [QEMU, "-nodefaults", "-no-user-config", "-display", "none", "-m", "256",
+               *VIRTUALISED, "-kernel", str(entry / "vmlinux"), "-initrd", str(entry / "initrd"),
+               "-append", f"{CMDLINE} labprobe", "-no-reboot", "-serial", "stdio"]
+    with subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                          stderr=subprocess.DEVNULL, preexec_fn=_die_with_parent) as probe:
+        try:
+            works = b"LAB-ALIVE" in probe.communicate(timeout=6)[0]
+        except subprocess.TimeoutExpired:
+            probe.kill()
+            works = False
+    cache.say("KVM works" if works else "KVM does not boot a guest here: emulating")
+    note.write_text(f"{boot} {'works' if works else 'hangs'}")
+    return VIRTUALISED if works else EMULATED
+
+
+class Job:
+    """A command that runs in a guest."""
+
+    def __init__(self, machine, number, command):
+        self.machine = machine
+        self.id = f"j{number}"
+        self.command = command
+        self._done = threading.Event()
+        self._result = None
+
+    def finish(self, code, output):
+        """Called by the machine's reader: the job's end. code None: the guest is gone."""
+        self._result = (code, output)
+        self._done.set()
+
+    def running(self):
+        return not self._done.is_set()
+
+    def wait(self, timeout):
+        """(exit code, output); after timeout seconds the command is killed and LabError raised."""
+        if not self._done.wait(timeout):
+            self.kill()
+            self._done.wait(10)
+            output = self._result[1] if self._result else "(the guest does not answer)"
+            raise LabError(f"{self.machine.name}: no end after {timeout} s: {self.command}\n"
+                           f"{output}")
+        if self._result[0] is None:
+            raise LabError(f"{self.machine.name} ended during: {self.command}")
+        return self._result
+
+    def output(self):
+        """What it has printed so far."""
+        if self._done.is_set():
+            return self._result[1]
+        return self.machine.sh(f"cat /run/lab/{self.id}.out")[1]
+
+    def kill(self):
+        """SIGKILL to the command and all it started."""
+        if not self._done.is_set():
+            self.machine.send(f"{self.id} kill\n")
+
+
+class Machine:
+    """One guest. share: host directory for /share. log_dir: where the console goes.
+    net: QEMU -netdev options without the id, or None; number: last byte of its addresses and
+    of its MAC. mem in MiB. disks: image files, in order from /dev/vdc."""
+
+    def __init__(self, name, kernel, share, log_dir, number=1, net=None, mem=384, rxe=True,
+                 append="", disks=()):
+        self.name = name
+        self.kernel = kernel
+        self.ip = f"10.9.0.{number}"
+        self.ip6 = f"fd00:9::{number}"
+        self.console = Path(log_dir) / f"{name}.console"
+        self._share = Path(share)
+        self._number = number
+        self._net = net
+        self._mem = mem
+        self._append = f"lab.name={name} lab.ip={number} lab.rxe={int(rxe)} {append}"
+        self._disks = disks
+        self._jobs = {}
+        self._numbers = itertools.count()
+        self._ready = Job(self, 0, "boot")
+        self._send_lock = threading.Lock()
+        self._process = self._control = None
+
+    def _command(self, control_fd):
+        entry = kernels.prepare(self.kernel)
+        command = [
+            QEMU, "-nodefaults", "-no-user-config", "-display", "none", "-machine", "q35",
+            *_cpu_options(), "-smp", "1", "-m", str(self._mem), "-no-reboot",
+            "-kernel", str(entry / "vmlinux"), "-initrd", str(entry / "initrd"),
+            "-append", f"{CMDLINE} {self._append}", "-serial", f"file:{self.console}",
+            "-device", "virtio-serial-pci", "-chardev", f"socket,id=control,fd={control_fd}",
+            "-device", "virtserialport,chardev=control,name=lab", "-device", "virtio-rng-pci",
+            "-fsdev", f"local,id=share,path={self._share},security_model=none",
+            "-device", "virtio-9p-pci,fsdev=share,mount_tag=share"]
+        images = [(rootfs.guest(), "on"), (entry / "modules.img", "on"),
+                  *((disk, "off") for disk in self._disks)]
+        for i, (image, readonly) in enumerate(images):
+            command += ["-drive", f"file={image},if=none,id=d{i},format=raw,readonly={readonly},"
+                        "file.locking=off", "-device", f"virtio-blk-pci,drive=d{i}"]
+        if self._net:
+            mac = f"52:54:00:09:00:{self._number:02x}"
+            command += ["-netdev", f"{self._net},id=n0",
+                        "-device", f"virtio-net-pci,netdev=n0,mac={mac}"]
+        return command
+
+    def start(self):
+        """Begin to boot; ready() waits for the end. Call from a thread that lives on."""
+        _guard()
+        lab = self._share / "lab"
+        lab.mkdir(parents=True, exist_ok=True)
+        shutil.copy(kernels.GUEST / "init", lab / "init")
+        self.console.parent.mkdir(parents=True, exist_ok=True)
+        ours, theirs = socket.socketpair()
+        with theirs, open(self.console.with_suffix(".qemu"), "wb") as out:
+            self._process = subprocess.Popen(
+                self._command(theirs.fileno()), stdin=subprocess.DEVNULL, stdout=out,
+                stderr=subprocess.STDOUT, pass_fds=[theirs.fileno()], start_new_session=True,
+                preexec_fn=_die_with_parent)
+        self._control = ours
+        self._started = time.monotonic()
+        _live.add(self)
+        threading.Thread(target=self._read, daemon=True).start()
+
+    def ready(self, timeout=120):
+        """Wait for the boot's end."""
+        try:
+            self._ready.wait(timeout)
+        except LabError as error:
+            said = self.console.with_suffix(".qemu").read_text(errors="replace").strip()
+            tail = "\n".join(self.log().splitlines()[-15:])
+            raise LabError(f"{self.name} (kernel {self.kernel}) did not boot in {timeout} s; "
+                           f"console {self.console}:\n{tail}\n{said}") from error
+        cache.say(f"{self.name}: kernel {self.kernel} up after "
+                  f"{time.monotonic() - self._started:.1f} s")
+
+    def _read(self):
+        with self._control.makefile("r", encoding="ascii", errors="replace") as lines:
+            try:
+                for line in lines:
+                    number, code, *text = line.split()
+                    output = base64.b64decode(text[0]).decode(errors="replace") if text else ""
+                    job = self._ready if number == "ready" else self._jobs.pop(number)
+                    job.finish(int(code), output)
+            except OSError:
+                pass  # the guest is gone
+        for job in [self._ready, *self._jobs.values()]:
+            if job.running():
+                job.finish(None, "")
+
+    def send(self, text):
+        """Bytes to the guest's init; only jobs use this."""
+        try:
+            with self._send_lock:
+                self._control.sendall(text.encode("ascii"))
+        except OSError as error:
+            raise LabError(f"{self.name} is not running") from error
+
+    def spawn(self, command):
+        """Start a shell command in the guest; returns a Job."""
+        job = Job(self, next(self._numbers), command)
+        self._jobs[job.id] = job
+        self.send(f"{job.id} {base64.b64encode(command.encode()).decode()}\n")
+        return job
+
+    def sh(self, command, timeout=60):
+        """Run a shell command in the guest; returns (exit code, output)."""
+        return self.spawn(command).wait(timeout)
+
+    def check(self, command, timeout=60):
+        """Run a shell command that must succeed; returns its output."""
+        code, output = self.sh(command, timeout)
+        if code:
+            raise LabError(f"{self.name}: exit code {code}: {command}\n{output}")
+        return output
+
+    def running(self):
+        return self._process is not None and self._process.poll() is None
+
+    def log(self):
+        """The console so far."""
+        return self.console.read_text(errors="replace") if self.console.exists() else ""
+
+    def dmesg(self):
+        """The kernel log: the guest's own while it answers, else what reached the console."""
+        if self.running():
+            try:
+                return self.check("dmesg", timeout=20)
+            except LabError:
+                pass
+        return self.log()
+
+    def warnings(self):
+        """Lines of the kernel log that tell of a kernel fault, each with its surroundings."""
+        lines = self.dmesg().splitlines()
+        hits = [i for i, line in enumerate(lines) if SPLAT.search(line)]
+        blocks, end = [], -1
+        for i in hits:
+            if i >= end:
+                end = i + 30
+                blocks.append("\n".join(lines[max(0, i - 2):end]))
+        return blocks
+
+    def _end(self, number):
+        if self._process and self._process.poll() is None:
+            self._process.send_signal(number)
+            try:
+                self._process.wait(10)
+            except subprocess.TimeoutExpired:
+                self._process.kill()
+                self._process.wait()
+        if self._control:
+            self._control.close()
+        _live.discard(self)
+
+    def stop(self):
+        """End the guest; its disks are flushed, its system is not shut down."""
+        self._end(signal.SIGTERM)
+
+    def kill(self):
+        """End the guest at once, as a power cut does."""
+        self._end(signal.SIGKILL)
+
+    def freeze(self):
+        """Stop the guest's time: it is there, and silent."""
+        self._process.send_signal(signal.SIGSTOP)
+
+    def thaw(self):
+        self._process.send_signal(signal.SIGCONT)
+
+    def __enter__(self):
+        self.start()
+        self.ready()
+        return self
+
+    def __exit__(self, *_):
+        self.stop()
