@@ -7,6 +7,7 @@
 #   make bench   compare the block device with its peers
 #   make module  build ramster_rdma.ko for KDIR (default: the running kernel)
 #   make fuzz    fuzz for FUZZ_SECONDS (default 60) per target
+#   make format  lay out all C code as .clang-format says
 #   make install, make clean
 
 BUILD	:= build
@@ -50,10 +51,13 @@ bench: deps
 module:
 	$(MAKE) -C $(KDIR) M=$(CURDIR) modules
 
+format:
+	git ls-files -co --exclude-standard '*.c' '*.h' | xargs clang-format-14 -i
+
 install: all
 	cmake --install $(BUILD)
 
 clean:
 	rm -rf $(BUILD)
 
-.PHONY: all san deps test fuzz fuzz-seeds demo bench module install clean
+.PHONY: all san deps test fuzz fuzz-seeds demo bench module format install clean

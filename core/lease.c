@@ -58,6 +58,7 @@ static const char *const event_names[CORE_LEASE_EVENTS] = {
 	[CORE_LEASE_RESUME] = "resume",
 	[CORE_LEASE_RECLAIM] = "reclaim",
 };
+
 /* clang-format on */
 
 int core_lease_next(enum core_lease state, enum core_lease_event event)

@@ -36,7 +36,10 @@ void core_slots_init(struct core_slots *s, u64 *map, u32 n);
  */
 u32 core_slots_alloc(struct core_slots *s, u32 want, u32 *first);
 
-/* Give n slots back. Returns 0, or -EINVAL (and changes nothing) if any of them is out of range or free. */
+/*
+ * Give n slots back. Returns 0, or -EINVAL (and changes nothing) if any of them
+ * is out of range or free.
+ */
 int core_slots_free(struct core_slots *s, u32 first, u32 n);
 
 bool core_slots_test(const struct core_slots *s, u32 slot);

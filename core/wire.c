@@ -351,4 +351,5 @@ const char *core_msg_name(enum ramster_msg_type type)
 
 	return name_of(names, RAMSTER_MSG_END, type);
 }
+
 /* clang-format on */

@@ -11,6 +11,6 @@ status=$?
 log=$build/Testing/Temporary/LastTest.log
 if skips=$(grep -h '^skip:' "$log"); then
 	echo "Skipped, with the reason each test gave:"
-	sed 's/^/  /' <<<"$skips"
+	echo "$skips"
 fi
 exit $status
