@@ -38,6 +38,8 @@
  */
 #define ACK_TIMEOUT	17
 
+/* How long the last message before a disconnect may take to go out. */
+#define GOODBYE_TIMEOUT	(HZ / 2)
 /* How long a broken queue pair may take to flush before we destroy it under its requests. */
 #define FLUSH_TIMEOUT	(10 * HZ)
 
@@ -304,7 +306,8 @@ static void send_done(struct ib_cq *cq, struct ib_wc *wc)
 
 	if (wc->status != IB_WC_SUCCESS)
 		conn_down(s->conn);
-	atomic_dec(&s->conn->control->sending);
+	if (atomic_dec_and_test(&s->conn->control->sending))
+		wake_up(&s->conn->idle);
 }
 
 int rmk_conn_send(struct rmk_conn *conn, const struct core_msg *msg)
@@ -598,6 +601,9 @@ void rmk_conn_close(struct rmk_conn *conn)
 	struct ib_qp_attr attr = { .qp_state = IB_QPS_ERR };
 	struct rmk_wr *wr, *next;
 
+	if (conn->control && conn->established && !READ_ONCE(conn->down))
+		wait_event_timeout(conn->idle, !atomic_read(&conn->control->sending),
+				   GOODBYE_TIMEOUT);
 	spin_lock_irq(&conn->lock);
 	conn->down = true;
 	spin_unlock_irq(&conn->lock);

@@ -32,11 +32,11 @@
 #define LENGTH_SHIFT	(64 - PAGE_SHIFT)
 
 /*
- * No waiting for memory, and none from the reserves: those are for whoever
- * frees memory, and a refused page has another tier to go to.
+ * No waiting for memory. A caller that is reclaiming (PF_MEMALLOC) does get it
+ * from the reserves: a stored page frees more than it takes, and at the min
+ * watermark, where reclaim works, nothing else would be left to store it in.
  */
-#define PUT_GFP		(__GFP_KSWAPD_RECLAIM | __GFP_NOWARN | __GFP_NOMEMALLOC | \
-			 __GFP_HIGHMEM | __GFP_MOVABLE)
+#define PUT_GFP		(__GFP_KSWAPD_RECLAIM | __GFP_NOWARN | __GFP_HIGHMEM | __GFP_MOVABLE)
 
 struct ztier_cpu {
 	spinlock_t lock;	/* protects the workspaces and buffer */

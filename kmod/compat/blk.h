@@ -59,16 +59,33 @@ static inline void rmk_blk_unfreeze(struct request_queue *q, unsigned int flags)
 
 struct rmk_blk_limits {
 	u32 block_bytes;		/* logical and physical block size, also io_min */
-	u32 max_bytes;			/* largest request, also the largest discard and io_opt */
+	u32 max_bytes;			/* largest read or write, also io_opt */
+	u32 max_discard_bytes;
 	u16 max_segments;		/* each physically contiguous, at most max_bytes long */
 	u32 dma_alignment;		/* mask: a segment starts at a multiple of mask + 1 */
 	/* swap in and out without the swap cache's readahead, where the kernel can (6.3) */
 	bool synchronous;
 };
 
+/* Define the open operation name out of body(disk), which returns 0 or -errno. */
+#if RMK_KERNEL_BEFORE(6, 5)
+#define RMK_BLK_DEFINE_OPEN(name, body)						\
+	static int name(struct block_device *bdev, fmode_t mode)		\
+	{									\
+		return body(bdev->bd_disk);					\
+	}
+#else
+#define RMK_BLK_DEFINE_OPEN(name, body)						\
+	static int name(struct gendisk *disk, blk_mode_t mode)			\
+	{									\
+		return body(disk);						\
+	}
+#endif
+
 /*
  * A non-rotational disk over set with discard and no partitions; ERR_PTR on
- * failure. The caller sets its name, fops, private_data and capacity, and
+ * failure. It asks for stable pages: the checksum is taken before the wire
+ * reads the page, so nobody may change it in between. The caller sets its name, fops, private_data and capacity, and
  * leaves the device number to the kernel. May sleep.
  */
 struct gendisk *rmk_blk_alloc_disk(struct blk_mq_tag_set *set, void *queuedata,

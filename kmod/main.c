@@ -1,0 +1,202 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * main.c - bring the parts up in order and down in the reverse order.
+ */
+#define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
+
+#include <linux/module.h>
+#include <linux/slab.h>
+#include <linux/uuid.h>
+
+#include "io.h"
+#include "mover.h"
+#include "params.h"
+#include "pool.h"
+#include "swapdev.h"
+#include "sysfs.h"
+
+/* modprobe gives up on silent donors after this. */
+#define WAIT_LIVE_MS	8000
+
+static struct rmk_params params;
+static struct rmk_pool *pool;
+static struct rmk_remote *remote;
+static struct rmk_mover *mover;
+static struct rmk_swapdev *swapdev;
+
+/*
+ * Donors are heard before the mover and the disk exist, and while they go:
+ * the lock keeps them there for the time of a call. It is a leaf.
+ */
+static DEFINE_SPINLOCK(listeners);
+
+static void on_room(void *owner)
+{
+	unsigned long flags;
+
+	spin_lock_irqsave(&listeners, flags);
+	if (mover)
+		rmk_mover_kick(mover);
+	spin_unlock_irqrestore(&listeners, flags);
+}
+
+static void on_changed(void *owner)
+{
+	unsigned long flags;
+
+	spin_lock_irqsave(&listeners, flags);
+	if (swapdev)
+		rmk_swapdev_changed(swapdev);
+	spin_unlock_irqrestore(&listeners, flags);
+}
+
+/* Publish to, or hide from, the two above. */
+#define LISTEN(var, value)			\
+	do {					\
+		spin_lock_irq(&listeners);	\
+		(var) = (value);		\
+		spin_unlock_irq(&listeners);	\
+	} while (0)
+
+static const struct rmk_remote_ops remote_ops = {
+	.room = on_room,
+	.empty = on_room,
+	.changed = on_changed,
+};
+
+static int tiers_init(void)
+{
+	int err;
+
+	pool = rmk_pool_create(params.npages);
+	if (IS_ERR(pool))
+		return PTR_ERR(pool);
+	pool->ztier = rmk_ztier_create(params.zpool_bytes);
+	if (IS_ERR(pool->ztier)) {
+		err = PTR_ERR(pool->ztier);
+		goto destroy_pool;
+	}
+	remote = rmk_remote_create(params.slab_bytes, &remote_ops, NULL);
+	if (IS_ERR(remote)) {
+		err = PTR_ERR(remote);
+		goto destroy_ztier;
+	}
+	pool->remote = remote;
+	return 0;
+destroy_ztier:
+	rmk_ztier_destroy(pool->ztier);
+destroy_pool:
+	rmk_pool_destroy(pool);
+	return err;
+}
+
+/* Connections are closed, so slabs can no longer be asked for or revoked; then the pages go. */
+static void tiers_exit(void)
+{
+	rmk_remote_stop(remote);
+	rmk_pool_drop_all(pool);
+	rmk_remote_destroy(remote);
+	rmk_ztier_destroy(pool->ztier);
+	rmk_pool_destroy(pool);
+}
+
+static int mover_init(void)
+{
+	struct rmk_mover *m = rmk_mover_create(pool);
+
+	if (IS_ERR(m))
+		return PTR_ERR(m);
+	LISTEN(mover, m);
+	return 0;
+}
+
+static void mover_exit(void)
+{
+	struct rmk_mover *m = mover;
+
+	LISTEN(mover, NULL);
+	rmk_mover_destroy(m);
+}
+
+static int donors_init(void)
+{
+	uuid_t client;
+	u32 i;
+	int err;
+
+	uuid_gen(&client);
+	for (i = 0; i < params.ndonors; i++) {
+		err = rmk_remote_add_donor(remote, &params.donors[i].addr, params.donors[i].name,
+					   client.b);
+		if (err)
+			return err;
+	}
+	if (!params.wait || !rmk_remote_wait_live(remote, WAIT_LIVE_MS))
+		return 0;
+	pr_err("no donor answers at broker=%s within %d s: is ramsterd running there? wait=0 loads without\n",
+	       params.donors[0].name, WAIT_LIVE_MS / 1000);
+	return -EHOSTUNREACH;
+}
+
+static int swapdev_init(void)
+{
+	struct rmk_swapdev *d = rmk_swapdev_create(pool, "ramster0", rmk_sysfs_groups);
+
+	if (IS_ERR(d))
+		return PTR_ERR(d);
+	LISTEN(swapdev, d);
+	return 0;
+}
+
+static int __init ramster_init(void)
+{
+	int err;
+
+	err = rmk_params_parse(&params);
+	if (err)
+		return err;
+	err = rmk_io_module_init();
+	if (err)
+		return err;
+	err = tiers_init();
+	if (err)
+		goto io_exit;
+	err = mover_init();
+	if (err)
+		goto tiers_exit;
+	err = donors_init();
+	if (err)
+		goto mover_exit;
+	err = swapdev_init();
+	if (err)
+		goto mover_exit;
+	pr_info("ramster0: %llu MiB, slabs of %llu MiB\n", params.npages >> (20 - PAGE_SHIFT),
+		params.slab_bytes >> 20);
+	return 0;
+
+mover_exit:
+	mover_exit();
+tiers_exit:
+	tiers_exit();
+io_exit:
+	rmk_io_module_exit();
+	return err;
+}
+
+static void __exit ramster_exit(void)
+{
+	struct rmk_swapdev *d = swapdev;
+
+	LISTEN(swapdev, NULL);
+	rmk_swapdev_destroy(d);
+	mover_exit();
+	tiers_exit();
+	rmk_io_module_exit();
+}
+
+module_init(ramster_init);
+module_exit(ramster_exit);
+
+MODULE_DESCRIPTION("Swap into RAM that other machines lend, over RDMA");
+MODULE_AUTHOR("The ramster maintainers");
+MODULE_LICENSE("GPL");

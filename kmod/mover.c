@@ -1,0 +1,282 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * mover.c - empties revoked slabs, writes off fenced ones, ships compressed
+ * pages to donors that have room again.
+ *
+ * Every move is a get followed by a put that publishes only if the page's
+ * entry is still the one that was read: a page that is overwritten or freed
+ * meanwhile simply stays as its owner made it. One work, one batch of memory.
+ */
+#define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
+
+#include <linux/completion.h>
+#include <linux/mm.h>
+#include <linux/slab.h>
+#include <linux/vmalloc.h>
+#include <linux/workqueue.h>
+
+#include "io.h"
+#include "mover.h"
+
+/* While there is something to move that does not move yet. */
+#define RETRY_MS	20
+/* While compressed pages wait for room: how often to look. */
+#define SHIP_MS		250
+/* Index entries looked at per turn in search of compressed pages: some milliseconds. */
+#define SCAN_PAGES	(1u << 18)
+
+struct rmk_mover {
+	struct rmk_pool *pool;
+	struct workqueue_struct *wq;
+	struct delayed_work work;
+	bool stopping;
+	struct completion moved;
+	u64 cursor;			/* of the search for compressed pages */
+	struct page *pages[RMK_IO_PAGES];
+	struct rmk_io io;
+};
+
+static void io_done(struct rmk_io *io)
+{
+	complete(&container_of(io, struct rmk_mover, io)->moved);
+}
+
+static void wait_moved(struct rmk_mover *m)
+{
+	/* Work requests end by themselves, or when the session gives up on the donor. */
+	while (!wait_for_completion_timeout(&m->moved, 30 * HZ))
+		pr_warn_ratelimited("moving %u pages takes long\n", m->io.npages);
+}
+
+static void batch_add(struct rmk_mover *m, u64 nr)
+{
+	struct rmk_io_page *p = &m->io.page[m->io.npages];
+
+	p->page = m->pages[m->io.npages++];
+	p->nr = nr;
+}
+
+/* Drop from the batch what could not be read or has come to lie elsewhere. */
+static void keep_read(struct rmk_io *io, enum core_where where)
+{
+	u32 i, n = 0;
+
+	for (i = 0; i < io->npages; i++) {
+		struct rmk_io_page *p = &io->page[i];
+
+		if (p->state != RMK_PAGE_DONE || core_entry_where(p->entry) != where)
+			continue;
+		p->expect = p->entry;
+		swap(io->page[n].page, p->page);
+		io->page[n].nr = p->nr;
+		io->page[n].expect = p->expect;
+		io->page[n].crc = p->crc;
+		n++;
+	}
+	io->npages = n;
+}
+
+/* Read the batch and store it anew. Returns how many pages were moved. */
+static u32 move_batch(struct rmk_mover *m, enum core_where from, bool remote_only)
+{
+	struct rmk_io *io = &m->io;
+	u32 i, moved = 0;
+
+	io->lane = RMK_LANE_BULK;
+	rmk_io_get(io);
+	wait_moved(m);
+	keep_read(io, from);
+	if (!io->npages)
+		return 0;
+	io->move = true;
+	io->remote_only = remote_only;
+	rmk_io_put(io);
+	wait_moved(m);
+	for (i = 0; i < io->npages; i++)
+		moved += io->page[i].state == RMK_PAGE_DONE;
+	return moved;
+}
+
+static bool lies_in(const struct rmk_slab *slab, struct core_entry e, u32 slot)
+{
+	struct core_remote where;
+
+	if (core_entry_where(e) != CORE_REMOTE)
+		return false;
+	where = core_entry_get_remote(e);
+	return where.slab == slab->index && where.slot == slot;
+}
+
+/* Used slots whose pages are published there; a slot just taken by a put is not yet, and waits for the next turn. */
+static u32 gather(struct rmk_mover *m, struct rmk_slab *slab, u32 slot)
+{
+	m->io.npages = 0;
+	for (slot = rmk_slab_next_used(slab, slot);
+	     slot < slab->slots.n && m->io.npages < RMK_IO_PAGES;
+	     slot = rmk_slab_next_used(slab, slot + 1)) {
+		u32 nr = READ_ONCE(slab->owner[slot]);
+
+		if (nr < m->pool->npages && lies_in(slab, rmk_pool_peek(m->pool, nr), slot))
+			batch_add(m, nr);
+	}
+	return slot;
+}
+
+/* Returns whether anything moved. */
+static bool evacuate(struct rmk_mover *m, struct rmk_slab *slab)
+{
+	u32 slot = 0, moved = 0, n;
+
+	while (slot < slab->slots.n && !READ_ONCE(m->stopping)) {
+		slot = gather(m, slab, slot);
+		if (!m->io.npages)
+			break;
+		n = move_batch(m, CORE_REMOTE, false);
+		rmk_count(m->pool->stats, RMK_EVACUATED, n);
+		moved += n;
+	}
+	return moved;
+}
+
+/* The donor has destroyed the slab: say so for each page that it held. */
+static void write_off(struct rmk_mover *m, struct rmk_slab *slab)
+{
+	struct core_entry e, old;
+	u64 lost = 0;
+	u32 slot;
+
+	for (slot = rmk_slab_next_used(slab, 0); slot < slab->slots.n;
+	     slot = rmk_slab_next_used(slab, slot + 1)) {
+		u32 nr = READ_ONCE(slab->owner[slot]);
+
+		if (nr >= m->pool->npages)
+			continue;
+		e = rmk_pool_peek(m->pool, nr);
+		if (!lies_in(slab, e, slot) ||
+		    !rmk_pool_publish(m->pool, nr, core_entry_lost(), &e, &old))
+			continue;
+		rmk_slab_free_slots(slab, slot, 1);
+		lost++;
+	}
+	rmk_count(m->pool->stats, RMK_LOST, lost);
+	if (lost)
+		pr_warn("%llu pages were lost with a slab of donor %s\n", lost,
+			rmk_session_name(slab->session));
+}
+
+/* Returns whether there are slabs left to empty. */
+static bool empty_slabs(struct rmk_mover *m)
+{
+	struct rmk_slab *slab;
+	bool fenced, any = false;
+	u32 cursor = 0;
+
+	while (!READ_ONCE(m->stopping) &&
+	       (slab = rmk_remote_next_to_empty(m->pool->remote, &cursor, &fenced))) {
+		if (fenced)
+			write_off(m, slab);
+		else
+			evacuate(m, slab);
+		rmk_slab_put(slab);
+		any = true;
+	}
+	return any;
+}
+
+static void gather_compressed(struct rmk_mover *m)
+{
+	struct rmk_pool *pool = m->pool;
+	u32 n;
+
+	m->io.npages = 0;
+	for (n = 0; n < SCAN_PAGES && m->io.npages < RMK_IO_PAGES; n++) {
+		if (m->cursor >= pool->npages)
+			m->cursor = 0;
+		if (core_entry_where(rmk_pool_peek(pool, m->cursor)) == CORE_ZSTD)
+			batch_add(m, m->cursor);
+		m->cursor++;
+	}
+}
+
+/* Returns whether compressed pages are left. */
+static bool ship(struct rmk_mover *m)
+{
+	struct rmk_pool *pool = m->pool;
+	u32 moved;
+
+	while (!READ_ONCE(m->stopping) && rmk_stats_pages(pool->stats, CORE_ZSTD)) {
+		rmk_remote_want(pool->remote);
+		if (!rmk_remote_room(pool->remote))
+			return true;
+		gather_compressed(m);
+		if (!m->io.npages)
+			return true;
+		moved = move_batch(m, CORE_ZSTD, true);
+		rmk_count(pool->stats, RMK_SHIPPED, moved);
+		if (!moved)
+			return true;
+	}
+	return false;
+}
+
+static void mover_work(struct work_struct *work)
+{
+	struct rmk_mover *m = container_of(to_delayed_work(work), struct rmk_mover, work);
+	bool emptying, shipping;
+
+	emptying = empty_slabs(m);
+	shipping = ship(m);
+	if (READ_ONCE(m->stopping) || (!emptying && !shipping))
+		return;
+	queue_delayed_work(m->wq, &m->work, msecs_to_jiffies(emptying ? RETRY_MS : SHIP_MS));
+}
+
+void rmk_mover_kick(struct rmk_mover *m)
+{
+	if (!READ_ONCE(m->stopping))
+		mod_delayed_work(m->wq, &m->work, 0);
+}
+
+static void mover_free(struct rmk_mover *m)
+{
+	int i;
+
+	for (i = 0; i < RMK_IO_PAGES; i++)
+		if (m->pages[i])
+			__free_page(m->pages[i]);
+	if (m->wq)
+		destroy_workqueue(m->wq);
+	kvfree(m);
+}
+
+struct rmk_mover *rmk_mover_create(struct rmk_pool *pool)
+{
+	struct rmk_mover *m = kvzalloc(sizeof(*m), GFP_KERNEL);
+	int i;
+
+	if (!m)
+		return ERR_PTR(-ENOMEM);
+	m->wq = alloc_workqueue("ramster_mover", WQ_MEM_RECLAIM | WQ_UNBOUND, 1);
+	if (!m->wq)
+		goto free;
+	for (i = 0; i < RMK_IO_PAGES; i++) {
+		m->pages[i] = alloc_page(GFP_KERNEL);
+		if (!m->pages[i])
+			goto free;
+	}
+	m->pool = pool;
+	init_completion(&m->moved);
+	rmk_io_init(&m->io, pool, io_done);
+	INIT_DELAYED_WORK(&m->work, mover_work);
+	return m;
+free:
+	mover_free(m);
+	return ERR_PTR(-ENOMEM);
+}
+
+void rmk_mover_destroy(struct rmk_mover *m)
+{
+	WRITE_ONCE(m->stopping, true);
+	cancel_delayed_work_sync(&m->work);
+	mover_free(m);
+}

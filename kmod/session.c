@@ -1,0 +1,496 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * session.c - one donor: connect, heartbeat, recover, give up.
+ *
+ *   DOWN --connected--> LIVE --broken--> RECOVERING --connected, resumed--> LIVE
+ *     ^                                   |
+ *     +------- grants lost ---------------+   (refused, other session, or too late)
+ *   any --stop--> CLOSED
+ *
+ * Everything that changes the state runs in the session's work, one at a time;
+ * stop sees to it that the work is over before it changes it for the last time.
+ * Locks: send_lock (may sleep) keeps the control connection while a message is
+ * sent; inbox_lock (innermost, interrupts off) guards received messages. Lanes
+ * are read under RCU: the work takes them away, waits for a grace period, and
+ * only then closes them, so nobody can post to a connection that is closing.
+ */
+#define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
+
+#include <linux/slab.h>
+#include <linux/workqueue.h>
+#include <linux/mutex.h>
+#include <linux/rcupdate.h>
+#include <linux/sched/mm.h>
+#include <linux/jiffies.h>
+
+#include "session.h"
+
+/* Each step of connecting; a step on a living network takes milliseconds. */
+#define STEP_TIMEOUT_MS		2000
+/* Reads wait this long for a broken connection to come back before their pages are given up. */
+#define RECOVER_MS		10000
+#define BACKOFF_MIN_MS		200
+#define BACKOFF_MAX_MS		5000
+/* The peer is dead after this many heartbeat periods of silence (protocol). */
+#define SILENT_PERIODS		5
+/* Work requests in flight per lane. Enough for 64 KiB requests at depth 256; more waits its turn. */
+#define LANE_DEPTH		1024
+/* Undigested control messages; a donor that sends more at a time is broken. */
+#define INBOX			256
+
+enum session_state { DOWN, LIVE, RECOVERING, CLOSED };
+
+static const char * const state_names[] = { "down", "live", "recovering", "closed" };
+
+static const enum ramster_role lane_roles[RMK_LANES] = {
+	[RMK_LANE_DEMAND] = RAMSTER_ROLE_DEMAND,
+	[RMK_LANE_BULK] = RAMSTER_ROLE_BULK,
+	[RMK_LANE_WRITE] = RAMSTER_ROLE_WRITE,
+};
+
+struct rmk_session {
+	struct sockaddr_storage addr;
+	char name[64];
+	u8 client_id[RAMSTER_WIRE_CLIENT_ID];
+	const struct rmk_session_ops *ops;
+	void *owner;
+
+	struct workqueue_struct *wq;
+	struct delayed_work work;
+	enum session_state state;	/* written by the work and stop */
+	u64 id;				/* of the session at the donor; 0: none */
+	u32 heartbeat_ms;
+	u32 backoff_ms;
+	unsigned long lost_at;		/* RECOVERING: jiffies */
+	unsigned long beat_at;
+	unsigned long progress_at;
+	unsigned long heard;		/* last message, jiffies */
+	bool complained;		/* one log line per outage */
+	bool broken;			/* set by anybody, cleared by the work */
+	bool stopping;			/* set once, by stop: the work does nothing any more */
+	u64 free_bytes;
+
+	struct mutex send_lock;
+	struct rmk_conn *control;	/* guarded by send_lock */
+	struct rmk_conn __rcu *lane[RMK_LANES];
+
+	spinlock_t inbox_lock;
+	struct core_msg inbox[INBOX];
+	u32 in_head, in_tail;		/* guarded by inbox_lock */
+};
+
+static void kick(struct rmk_session *s)
+{
+	mod_delayed_work(s->wq, &s->work, 0);
+}
+
+void rmk_session_break(struct rmk_session *s)
+{
+	if (READ_ONCE(s->stopping) || xchg(&s->broken, true))
+		return;
+	kick(s);
+}
+
+/* ---- what the connections tell us ---- */
+
+static void on_broken(void *owner)
+{
+	rmk_session_break(owner);
+}
+
+static void on_recv(void *owner, const void *data, u32 len)
+{
+	struct rmk_session *s = owner;
+	struct core_msg msg;
+	unsigned long flags;
+	bool full;
+	int err;
+
+	err = core_msg_decode(&msg, data, len);
+	if (err) {
+		pr_warn_ratelimited("donor %s: a message of %u bytes is not ours (%d), reconnecting\n",
+				    s->name, len, err);
+		rmk_session_break(s);
+		return;
+	}
+	WRITE_ONCE(s->heard, jiffies);
+	spin_lock_irqsave(&s->inbox_lock, flags);
+	full = s->in_head - s->in_tail == INBOX;
+	if (!full)
+		s->inbox[s->in_head++ % INBOX] = msg;
+	spin_unlock_irqrestore(&s->inbox_lock, flags);
+	if (full) {
+		pr_warn_ratelimited("donor %s: more than %d messages at a time, reconnecting\n",
+				    s->name, INBOX);
+		rmk_session_break(s);
+		return;
+	}
+	kick(s);
+}
+
+static const struct rmk_conn_ops conn_ops = { .recv = on_recv, .broken = on_broken };
+
+static bool next_message(struct rmk_session *s, struct core_msg *msg)
+{
+	unsigned long flags;
+	bool any;
+
+	spin_lock_irqsave(&s->inbox_lock, flags);
+	any = s->in_head != s->in_tail;
+	if (any)
+		*msg = s->inbox[s->in_tail++ % INBOX];
+	spin_unlock_irqrestore(&s->inbox_lock, flags);
+	return any;
+}
+
+static void handle_messages(struct rmk_session *s)
+{
+	struct core_msg msg;
+
+	while (next_message(s, &msg)) {
+		if (s->state != LIVE)
+			continue;
+		switch (msg.type) {
+		case RAMSTER_MSG_HEARTBEAT:
+			WRITE_ONCE(s->free_bytes, msg.heartbeat.free_bytes);
+			break;
+		case RAMSTER_MSG_BYE:
+			pr_info("donor %s says goodbye: %s\n", s->name,
+				core_reason_name(msg.bye.reason));
+			s->broken = true;
+			break;
+		case RAMSTER_MSG_SLAB_DENY:
+			WRITE_ONCE(s->free_bytes, msg.deny.free_bytes);
+			fallthrough;
+		default:
+			s->ops->message(s->owner, s, &msg);
+		}
+	}
+}
+
+/* ---- sending ---- */
+
+int rmk_session_send(struct rmk_session *s, const struct core_msg *msg)
+{
+	int err = -ENOTCONN;
+
+	mutex_lock(&s->send_lock);
+	if (s->control)
+		err = rmk_conn_send(s->control, msg);
+	mutex_unlock(&s->send_lock);
+	return err;
+}
+
+int rmk_session_post(struct rmk_session *s, enum rmk_lane lane, struct rmk_wr *wr, u64 raddr,
+		     u32 rkey)
+{
+	struct rmk_conn *conn;
+	int err = -ENOTCONN;
+
+	rcu_read_lock();
+	conn = rcu_dereference(s->lane[lane]);
+	if (conn)
+		err = rmk_conn_post(conn, wr, raddr, rkey);
+	rcu_read_unlock();
+	return err;
+}
+
+u32 rmk_session_max_spans(struct rmk_session *s, enum rmk_lane lane)
+{
+	struct rmk_conn *conn;
+	u32 n = 0;
+
+	rcu_read_lock();
+	conn = rcu_dereference(s->lane[lane]);
+	if (conn)
+		n = rmk_conn_max_spans(conn, lane == RMK_LANE_WRITE);
+	rcu_read_unlock();
+	return n;
+}
+
+/* ---- connecting ---- */
+
+static int open_one(struct rmk_session *s, enum ramster_role role, u64 id, u32 depth,
+		    struct core_cm_rep *rep, struct rmk_conn **out)
+{
+	struct core_cm_req req = { .role = role, .session = id };
+	struct rmk_conn_params params = {
+		.addr = &s->addr,
+		.req = &req,
+		.ops = &conn_ops,
+		.owner = s,
+		.sq_depth = depth,
+		.timeout_ms = STEP_TIMEOUT_MS,
+	};
+	enum ramster_reason reason;
+	int err;
+
+	memcpy(req.client_id, s->client_id, sizeof(req.client_id));
+	err = rmk_conn_open(&params, rep, &reason, out);
+	if (err && !s->complained) {
+		s->complained = true;
+		pr_warn("donor %s: no %s connection: %s (%d); trying again\n", s->name,
+			core_role_name(role),
+			err == -ECONNREFUSED && reason ? core_reason_name(reason) :
+			err == -ECONNREFUSED ? "nobody listens there" : "no answer", err);
+	}
+	return err;
+}
+
+static void close_all(struct rmk_session *s)
+{
+	struct rmk_conn *conn[RMK_LANES], *control;
+	int i;
+
+	for (i = 0; i < RMK_LANES; i++)
+		conn[i] = rcu_replace_pointer(s->lane[i], NULL, true);
+	mutex_lock(&s->send_lock);
+	control = s->control;
+	s->control = NULL;
+	mutex_unlock(&s->send_lock);
+	synchronize_rcu();	/* rmk_session_post() is over for everybody who saw a lane */
+	for (i = 0; i < RMK_LANES; i++)
+		if (conn[i])
+			rmk_conn_close(conn[i]);
+	if (control)
+		rmk_conn_close(control);
+	/* what is still unread was said on a connection that is no more */
+	spin_lock_irq(&s->inbox_lock);
+	s->in_tail = s->in_head;
+	spin_unlock_irq(&s->inbox_lock);
+}
+
+/* Control first: it tells which session the lanes join. */
+static int open_all(struct rmk_session *s, struct core_cm_rep *rep)
+{
+	struct rmk_conn *conn;
+	struct core_cm_rep lane_rep;
+	int i, err;
+
+	err = open_one(s, RAMSTER_ROLE_CONTROL, s->id, 0, rep, &conn);
+	if (err)
+		return err;
+	mutex_lock(&s->send_lock);
+	s->control = conn;
+	mutex_unlock(&s->send_lock);
+	for (i = 0; i < RMK_LANES; i++) {
+		err = open_one(s, lane_roles[i], rep->session, LANE_DEPTH, &lane_rep, &conn);
+		if (err) {
+			close_all(s);
+			return err;
+		}
+		rcu_assign_pointer(s->lane[i], conn);
+	}
+	return 0;
+}
+
+static void give_up_grants(struct rmk_session *s)
+{
+	s->id = 0;
+	s->state = DOWN;
+	s->ops->lost(s->owner, s);
+}
+
+static void went_live(struct rmk_session *s, const struct core_cm_rep *rep)
+{
+	bool resumed = s->id && rep->session == s->id;
+
+	if (s->id && !resumed)
+		give_up_grants(s);
+	s->id = rep->session;
+	s->heartbeat_ms = rep->heartbeat_ms;
+	s->backoff_ms = BACKOFF_MIN_MS;
+	s->complained = false;
+	s->heard = jiffies;
+	s->beat_at = jiffies;
+	s->progress_at = jiffies + HZ * SILENT_PERIODS;
+	s->free_bytes = U64_MAX;	/* until it says */
+	WRITE_ONCE(s->state, LIVE);
+	pr_info("donor %s: %s\n", s->name, resumed ? "connected again, nothing lost" : "connected");
+	s->ops->live(s->owner, s, resumed);
+}
+
+/* Returns in how many ms to try again; 0: live. */
+static u32 try_connect(struct rmk_session *s)
+{
+	struct core_cm_rep rep;
+	u32 wait;
+	int err;
+
+	WRITE_ONCE(s->broken, false);
+	err = open_all(s, &rep);
+	if (!err) {
+		went_live(s, &rep);
+		return 0;
+	}
+	/*
+	 * Refused without a word of ours: nothing listens there, so the process
+	 * that held our pages is gone. Silence may pass; wait for a while.
+	 */
+	if (s->state == RECOVERING &&
+	    (err == -ECONNREFUSED || time_after(jiffies, s->lost_at))) {
+		pr_warn("donor %s: gone, its pages are lost\n", s->name);
+		give_up_grants(s);
+	}
+	wait = s->backoff_ms;
+	s->backoff_ms = min_t(u32, wait * 2, s->state == RECOVERING ? 1000 : BACKOFF_MAX_MS);
+	return wait;
+}
+
+static void go_down(struct rmk_session *s, const char *why)
+{
+	pr_warn("donor %s: %s, connecting again\n", s->name, why);
+	WRITE_ONCE(s->state, RECOVERING);
+	s->lost_at = jiffies + msecs_to_jiffies(RECOVER_MS);
+	s->backoff_ms = BACKOFF_MIN_MS;
+	s->ops->down(s->owner, s);
+	close_all(s);
+}
+
+/* ---- living ---- */
+
+static bool lanes_stuck(struct rmk_session *s)
+{
+	bool stuck = false;
+	int i;
+
+	if (time_before(jiffies, s->progress_at))
+		return false;
+	s->progress_at = jiffies + msecs_to_jiffies(s->heartbeat_ms) * SILENT_PERIODS;
+	for (i = 0; i < RMK_LANES; i++) {
+		struct rmk_conn *conn = rcu_dereference_protected(s->lane[i], true);
+
+		stuck |= !rmk_conn_progress(conn);
+	}
+	return stuck;
+}
+
+static const char *fault(struct rmk_session *s)
+{
+	unsigned long silence = msecs_to_jiffies(s->heartbeat_ms) * SILENT_PERIODS;
+
+	if (READ_ONCE(s->broken))
+		return "connection broken";
+	if (time_after(jiffies, READ_ONCE(s->heard) + silence))
+		return "silent";
+	if (lanes_stuck(s))
+		return "requests do not complete";
+	return NULL;
+}
+
+static void beat(struct rmk_session *s)
+{
+	struct core_msg msg = { .type = RAMSTER_MSG_HEARTBEAT };
+
+	if (time_before(jiffies, s->beat_at))
+		return;
+	s->beat_at = jiffies + msecs_to_jiffies(s->heartbeat_ms);
+	rmk_session_send(s, &msg);
+}
+
+/* One turn; returns in how many ms the next is due. */
+static u32 turn(struct rmk_session *s)
+{
+	const char *why;
+
+	handle_messages(s);
+	if (s->state == LIVE) {
+		why = fault(s);
+		if (why)
+			go_down(s, why);
+	}
+	if (s->state != LIVE) {
+		u32 wait = try_connect(s);
+
+		if (wait)
+			return wait;
+	}
+	beat(s);
+	return s->heartbeat_ms / 2;
+}
+
+static void session_work(struct work_struct *work)
+{
+	struct rmk_session *s = container_of(to_delayed_work(work), struct rmk_session, work);
+	unsigned int noio;
+	u32 wait;
+
+	if (READ_ONCE(s->stopping))
+		return;
+	/* Connecting allocates; were that to wait for swap-out, it would wait for itself. */
+	noio = memalloc_noio_save();
+	wait = turn(s);
+	memalloc_noio_restore(noio);
+	if (!READ_ONCE(s->stopping))
+		queue_delayed_work(s->wq, &s->work, msecs_to_jiffies(wait));
+}
+
+/* ---- life ---- */
+
+struct rmk_session *rmk_session_create(const struct sockaddr_storage *addr, const char *name,
+				       const u8 *client_id, const struct rmk_session_ops *ops,
+				       void *owner)
+{
+	struct rmk_session *s = kzalloc(sizeof(*s), GFP_KERNEL);
+
+	if (!s)
+		return ERR_PTR(-ENOMEM);
+	s->wq = alloc_ordered_workqueue("ramster_session", WQ_MEM_RECLAIM);
+	if (!s->wq) {
+		kfree(s);
+		return ERR_PTR(-ENOMEM);
+	}
+	s->addr = *addr;
+	strscpy(s->name, name, sizeof(s->name));
+	memcpy(s->client_id, client_id, sizeof(s->client_id));
+	s->ops = ops;
+	s->owner = owner;
+	s->backoff_ms = BACKOFF_MIN_MS;
+	mutex_init(&s->send_lock);
+	spin_lock_init(&s->inbox_lock);
+	INIT_DELAYED_WORK(&s->work, session_work);
+	queue_delayed_work(s->wq, &s->work, 0);
+	return s;
+}
+
+void rmk_session_stop(struct rmk_session *s)
+{
+	struct core_msg bye = {
+		.type = RAMSTER_MSG_BYE,
+		.bye.reason = RAMSTER_REASON_SHUTDOWN,
+	};
+
+	WRITE_ONCE(s->stopping, true);
+	cancel_delayed_work_sync(&s->work);
+	if (s->state == LIVE)
+		rmk_session_send(s, &bye);
+	WRITE_ONCE(s->state, CLOSED);
+	close_all(s);
+}
+
+void rmk_session_free(struct rmk_session *s)
+{
+	cancel_delayed_work_sync(&s->work);
+	destroy_workqueue(s->wq);
+	kfree(s);
+}
+
+bool rmk_session_live(const struct rmk_session *s)
+{
+	return READ_ONCE(s->state) == LIVE;
+}
+
+const char *rmk_session_name(const struct rmk_session *s)
+{
+	return s->name;
+}
+
+const char *rmk_session_state_name(const struct rmk_session *s)
+{
+	return state_names[READ_ONCE(s->state)];
+}
+
+u64 rmk_session_free_bytes(const struct rmk_session *s)
+{
+	return READ_ONCE(s->free_bytes);
+}

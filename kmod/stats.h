@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * stats.h - counters of one device, per CPU, summed on read.
+ */
+#ifndef RMK_STATS_H
+#define RMK_STATS_H
+
+#include <linux/percpu.h>
+
+#include "../core/hist.h"
+#include "../core/index.h"
+
+enum rmk_counter {
+	RMK_READS,		/* pages asked for by the front */
+	RMK_WRITES,
+	RMK_DISCARDS,		/* pages forgotten that held something */
+	RMK_REMOTE_READS,	/* pages that came over the wire, whoever asked */
+	RMK_REMOTE_WRITES,
+	RMK_READ_REQUESTS,	/* work requests posted: fewer than pages where pages merge */
+	RMK_WRITE_REQUESTS,
+	RMK_EVACUATED,		/* pages moved out of a revoked slab */
+	RMK_SHIPPED,		/* compressed pages moved to a donor */
+	RMK_LOST,		/* pages whose only copy went with a donor */
+	RMK_RETRIES,		/* requests that had to wait for a connection or for room */
+	RMK_CRC_ERRORS,		/* pages that came back wrong, and were not handed out */
+	RMK_READ_ERRORS,	/* pages that the front was told it cannot have */
+	RMK_WRITE_ERRORS,
+	RMK_COUNTERS,
+};
+
+struct rmk_stats {
+	u64 counter[RMK_COUNTERS];
+	s64 pages[CORE_LOST + 1];	/* stored now, by enum core_where; one CPU's may be negative */
+	struct core_hist latency[2];	/* ns from request to completion, [write] */
+};
+
+static inline void rmk_count(struct rmk_stats __percpu *stats, enum rmk_counter c, u64 n)
+{
+	this_cpu_add(stats->counter[c], n);
+}
+
+u64 rmk_stats_sum(struct rmk_stats __percpu *stats, enum rmk_counter c);
+u64 rmk_stats_pages(struct rmk_stats __percpu *stats, enum core_where where);
+/* Latency of one request, in any context. */
+void rmk_stats_latency(struct rmk_stats __percpu *stats, bool write, u64 ns);
+u64 rmk_stats_quantile(struct rmk_stats __percpu *stats, bool write, u32 per_mille);
+
+#endif /* RMK_STATS_H */

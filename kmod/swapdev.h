@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * swapdev.h - the block device front: /dev/ramster0.
+ */
+#ifndef RMK_SWAPDEV_H
+#define RMK_SWAPDEV_H
+
+#include <linux/types.h>
+#include <linux/sysfs.h>
+
+#include "pool.h"
+
+struct rmk_swapdev;
+
+/* A disk over pool, visible at once. name is "ramsterN". May sleep. ERR_PTR on failure. */
+struct rmk_swapdev *rmk_swapdev_create(struct rmk_pool *pool, const char *name,
+				       const struct attribute_group **groups);
+/* Try again what waited for a connection. Any context. */
+void rmk_swapdev_changed(struct rmk_swapdev *d);
+/* Waits until the I/O under way is done; every request ends by itself within the sessions' time-outs. */
+void rmk_swapdev_destroy(struct rmk_swapdev *d);
+
+/* The pool behind a gendisk's device, for sysfs. */
+struct rmk_pool *rmk_swapdev_pool(struct device *dev);
+
+#endif /* RMK_SWAPDEV_H */

@@ -1,0 +1,240 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * sysfs.c - one value per file, and two summaries for people in a hurry.
+ */
+#include <linux/blkdev.h>
+#include <linux/device.h>
+#include <linux/kernel.h>
+
+#include "pool.h"
+#include "swapdev.h"
+#include "sysfs.h"
+
+/* A read-only file: a number and how to get it. */
+struct value {
+	struct device_attribute attr;
+	u64 (*get)(struct rmk_pool *pool, u32 arg);
+	u32 arg;
+};
+
+static ssize_t show_value(struct device *dev, struct device_attribute *attr, char *buf)
+{
+	struct value *v = container_of(attr, struct value, attr);
+
+	return sysfs_emit(buf, "%llu\n", v->get(rmk_swapdev_pool(dev), v->arg));
+}
+
+static u64 get_counter(struct rmk_pool *pool, u32 arg)
+{
+	return rmk_stats_sum(pool->stats, arg);
+}
+
+static u64 get_pages(struct rmk_pool *pool, u32 arg)
+{
+	return rmk_stats_pages(pool->stats, arg);
+}
+
+static u64 get_counter_bytes(struct rmk_pool *pool, u32 arg)
+{
+	return rmk_stats_sum(pool->stats, arg) << PAGE_SHIFT;
+}
+
+static u64 get_latency(struct rmk_pool *pool, u32 arg)
+{
+	return rmk_stats_quantile(pool->stats, arg & 1, arg >> 1);
+}
+
+static u64 get_metadata(struct rmk_pool *pool, u32 arg)
+{
+	return rmk_pool_metadata_bytes(pool);
+}
+
+/* Which member of a statistics struct; both consist of u64 and u32 by name, hence the switch. */
+enum remote_value { SLABS, SLABS_REVOKING, SLOTS_TOTAL, SLOTS_USED, GRANTED, RELEASED, REVOKED,
+		    FENCED, DENIED };
+
+static u64 get_remote(struct rmk_pool *pool, u32 arg)
+{
+	struct rmk_remote_stats s;
+
+	rmk_remote_stats(pool->remote, &s);
+	switch ((enum remote_value)arg) {
+	case SLABS:
+		return s.slabs;
+	case SLABS_REVOKING:
+		return s.revoking;
+	case SLOTS_TOTAL:
+		return s.total_slots;
+	case SLOTS_USED:
+		return s.used_slots;
+	case GRANTED:
+		return s.granted;
+	case RELEASED:
+		return s.released;
+	case REVOKED:
+		return s.revoked;
+	case FENCED:
+		return s.fenced;
+	case DENIED:
+		return s.denied;
+	}
+	return 0;
+}
+
+enum ztier_value { COMPRESSED_BYTES, ZPOOL_USED_BYTES, INCOMPRESSIBLE, REFUSED };
+
+static u64 get_ztier(struct rmk_pool *pool, u32 arg)
+{
+	struct rmk_ztier_stats s;
+
+	rmk_ztier_stats(pool->ztier, &s);
+	switch ((enum ztier_value)arg) {
+	case COMPRESSED_BYTES:
+		return s.compressed_bytes;
+	case ZPOOL_USED_BYTES:
+		return s.used_bytes;
+	case INCOMPRESSIBLE:
+		return s.incompressible;
+	case REFUSED:
+		return s.refused;
+	}
+	return 0;
+}
+
+#define VALUE(_name, _get, _arg)						\
+	static struct value value_##_name = {					\
+		.attr = __ATTR(_name, 0444, show_value, NULL),			\
+		.get = _get,							\
+		.arg = _arg,							\
+	}
+
+VALUE(remote_pages, get_pages, CORE_REMOTE);
+VALUE(compressed_pages, get_pages, CORE_ZSTD);
+VALUE(same_pages, get_pages, CORE_SAME);
+VALUE(lost_pages, get_pages, CORE_LOST);
+VALUE(compressed_bytes, get_ztier, COMPRESSED_BYTES);
+VALUE(zpool_used_bytes, get_ztier, ZPOOL_USED_BYTES);
+VALUE(incompressible_pages, get_ztier, INCOMPRESSIBLE);
+VALUE(zpool_refused, get_ztier, REFUSED);
+VALUE(slabs, get_remote, SLABS);
+VALUE(slabs_revoking, get_remote, SLABS_REVOKING);
+VALUE(slots_total, get_remote, SLOTS_TOTAL);
+VALUE(slots_used, get_remote, SLOTS_USED);
+VALUE(slabs_granted, get_remote, GRANTED);
+VALUE(slabs_released, get_remote, RELEASED);
+VALUE(slabs_revoked, get_remote, REVOKED);
+VALUE(slabs_fenced, get_remote, FENCED);
+VALUE(slabs_denied, get_remote, DENIED);
+VALUE(metadata_bytes, get_metadata, 0);
+VALUE(reads, get_counter, RMK_READS);
+VALUE(writes, get_counter, RMK_WRITES);
+VALUE(discards, get_counter, RMK_DISCARDS);
+VALUE(wire_read_bytes, get_counter_bytes, RMK_REMOTE_READS);
+VALUE(wire_write_bytes, get_counter_bytes, RMK_REMOTE_WRITES);
+VALUE(wire_read_requests, get_counter, RMK_READ_REQUESTS);
+VALUE(wire_write_requests, get_counter, RMK_WRITE_REQUESTS);
+VALUE(evacuated_pages, get_counter, RMK_EVACUATED);
+VALUE(shipped_pages, get_counter, RMK_SHIPPED);
+VALUE(written_off_pages, get_counter, RMK_LOST);
+VALUE(retries, get_counter, RMK_RETRIES);
+VALUE(crc_errors, get_counter, RMK_CRC_ERRORS);
+VALUE(read_errors, get_counter, RMK_READ_ERRORS);
+VALUE(write_errors, get_counter, RMK_WRITE_ERRORS);
+/* per mille of the distribution above the direction bit */
+VALUE(read_p50_ns, get_latency, 500 << 1);
+VALUE(read_p99_ns, get_latency, 990 << 1);
+VALUE(write_p50_ns, get_latency, 500 << 1 | 1);
+VALUE(write_p99_ns, get_latency, 990 << 1 | 1);
+
+static ssize_t zpool_limit_bytes_show(struct device *dev, struct device_attribute *attr, char *buf)
+{
+	struct rmk_ztier_stats s;
+
+	rmk_ztier_stats(rmk_swapdev_pool(dev)->ztier, &s);
+	return sysfs_emit(buf, "%llu\n", s.limit_bytes);
+}
+
+static ssize_t zpool_limit_bytes_store(struct device *dev, struct device_attribute *attr,
+				       const char *buf, size_t len)
+{
+	char *end;
+	u64 bytes = memparse(buf, &end);
+
+	if (end == buf || (*end && *end != '\n'))
+		return -EINVAL;
+	rmk_ztier_set_limit(rmk_swapdev_pool(dev)->ztier, bytes);
+	return len;
+}
+static DEVICE_ATTR_RW(zpool_limit_bytes);
+
+static ssize_t mm_stat_show(struct device *dev, struct device_attribute *attr, char *buf)
+{
+	struct rmk_pool *pool = rmk_swapdev_pool(dev);
+	struct rmk_remote_stats remote;
+	struct rmk_ztier_stats z;
+
+	rmk_remote_stats(pool->remote, &remote);
+	rmk_ztier_stats(pool->ztier, &z);
+	return sysfs_emit(buf, "%8llu %8llu %8llu %8llu %8llu %8llu %8llu %8llu\n",
+			  get_pages(pool, CORE_REMOTE), get_pages(pool, CORE_ZSTD),
+			  get_pages(pool, CORE_SAME), get_pages(pool, CORE_LOST),
+			  remote.total_slots << PAGE_SHIFT, z.used_bytes, z.limit_bytes,
+			  rmk_pool_metadata_bytes(pool));
+}
+static DEVICE_ATTR_RO(mm_stat);
+
+static ssize_t donors_show(struct device *dev, struct device_attribute *attr, char *buf)
+{
+	return rmk_remote_show_donors(rmk_swapdev_pool(dev)->remote, buf);
+}
+static DEVICE_ATTR_RO(donors);
+
+static struct attribute *attrs[] = {
+	&dev_attr_mm_stat.attr,
+	&dev_attr_donors.attr,
+	&dev_attr_zpool_limit_bytes.attr,
+	&value_remote_pages.attr.attr,
+	&value_compressed_pages.attr.attr,
+	&value_same_pages.attr.attr,
+	&value_lost_pages.attr.attr,
+	&value_compressed_bytes.attr.attr,
+	&value_zpool_used_bytes.attr.attr,
+	&value_incompressible_pages.attr.attr,
+	&value_zpool_refused.attr.attr,
+	&value_slabs.attr.attr,
+	&value_slabs_revoking.attr.attr,
+	&value_slots_total.attr.attr,
+	&value_slots_used.attr.attr,
+	&value_slabs_granted.attr.attr,
+	&value_slabs_released.attr.attr,
+	&value_slabs_revoked.attr.attr,
+	&value_slabs_fenced.attr.attr,
+	&value_slabs_denied.attr.attr,
+	&value_metadata_bytes.attr.attr,
+	&value_reads.attr.attr,
+	&value_writes.attr.attr,
+	&value_discards.attr.attr,
+	&value_wire_read_bytes.attr.attr,
+	&value_wire_write_bytes.attr.attr,
+	&value_wire_read_requests.attr.attr,
+	&value_wire_write_requests.attr.attr,
+	&value_evacuated_pages.attr.attr,
+	&value_shipped_pages.attr.attr,
+	&value_written_off_pages.attr.attr,
+	&value_retries.attr.attr,
+	&value_crc_errors.attr.attr,
+	&value_read_errors.attr.attr,
+	&value_write_errors.attr.attr,
+	&value_read_p50_ns.attr.attr,
+	&value_read_p99_ns.attr.attr,
+	&value_write_p50_ns.attr.attr,
+	&value_write_p99_ns.attr.attr,
+	NULL
+};
+
+static const struct attribute_group group = {
+	.name = "ramster",
+	.attrs = attrs,
+};
+
+const struct attribute_group *rmk_sysfs_groups[] = { &group, NULL };
