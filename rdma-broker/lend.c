@@ -1,0 +1,574 @@
+// SPDX-License-Identifier: GPL-2.0-only
+#include "lend.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+#include <time.h>
+#include <utlist.h>
+
+#include "client.h"
+#include "host.h"
+#include "log.h"
+#include "size.h"
+
+static uint64_t now_us(const struct rmb_lend *lend)
+{
+	uint64_t now = 0;
+
+	sd_event_now(lend->event, CLOCK_MONOTONIC, &now);
+	return now;
+}
+
+static void work_wake(struct rmb_lend *lend)
+{
+	sd_event_source_set_enabled(lend->work, SD_EVENT_ONESHOT);
+}
+
+/* The only place where a lease changes; false where the table has no such edge. */
+static bool slab_step(struct rmb_slab *slab, enum core_lease_event event)
+{
+	int next = core_lease_next(slab->state, event);
+
+	if (next < 0)
+		return false;
+	slab->state = (enum core_lease)next;
+	return true;
+}
+
+static void slab_say(const struct rmb_slab *slab, enum ramster_msg_type type, uint32_t deadline_ms)
+{
+	struct core_msg msg = {
+		.type = type,
+		.slab = {
+			.slab_id = slab->id,
+			.generation = slab->generation,
+			.deadline_ms = deadline_ms,
+			.reason = slab->reason,
+		},
+	};
+
+	rmb_client_send(slab->client, &msg, 0);
+}
+
+/* ---- coming back ---- */
+
+/* Released or fenced: no longer the client's, its memory to be taken down soon. */
+static void slab_reap_later(struct rmb_lend *lend, struct rmb_slab *slab)
+{
+	slab->deadline = sd_event_source_disable_unref(slab->deadline);
+	DL_APPEND2(lend->reap, slab, reap_prev, reap_next);
+	work_wake(lend);
+}
+
+static void slab_fence(struct rmb_lend *lend, struct rmb_slab *slab, enum ramster_reason reason)
+{
+	if (!slab_step(slab, CORE_LEASE_FENCE))
+		return;
+	slab->reason = reason;
+	slab_reap_later(lend, slab);
+}
+
+/* Forget it. The table's last edge. */
+static void slab_reclaim(struct rmb_lend *lend, struct rmb_slab *slab)
+{
+	struct rmb_client *client = slab->client;
+
+	if (!slab_step(slab, CORE_LEASE_RECLAIM))
+		rmb_log(LOG_CRIT, "slab %" PRIu64 " forgotten while %s", slab->id,
+			core_lease_name(slab->state));
+	HASH_DEL(lend->slabs, slab);
+	DL_DELETE(client->slabs, slab);
+	client->n_slabs--;
+	rmb_slab_destroy(slab);
+	if (client->dying && !client->slabs)
+		rmb_client_free(client);
+}
+
+static void reap_one(struct rmb_lend *lend)
+{
+	struct rmb_slab *slab = lend->reap;
+	struct rmb_client *client = slab->client;
+	bool fenced = slab->state == CORE_LEASE_FENCED;
+	char size[RMB_SIZE_STR];
+
+	DL_DELETE2(lend->reap, slab, reap_prev, reap_next);
+	rmb_slab_clear(slab);
+	lend->granted -= slab->bytes;
+	client->granted -= slab->bytes;
+	if (fenced)
+		lend->total_fenced++;
+	else
+		lend->total_released++;
+	rmb_log(fenced ? LOG_NOTICE : LOG_INFO, "slab %" PRIu64 " (%s) of %s is back: %s%s%s",
+		slab->id, rmb_size_format(slab->bytes, size), rmb_client_name(client),
+		fenced ? "fenced" : "released", fenced ? ", reason: " : "",
+		fenced ? core_reason_name(slab->reason) : "");
+	if (lend->ended)
+		lend->ended(lend->ended_ctx, slab->id, slab->bytes, fenced ? "fenced" : "released");
+	/* Whoever is away must hear of a fence when he is back: keep the name until then. */
+	if (fenced && !client->dying && !rmb_client_listens(client))
+		return;
+	if (fenced)
+		slab_say(slab, RAMSTER_MSG_SLAB_FENCED, 0);
+	slab_reclaim(lend, slab);
+}
+
+static int on_deadline(sd_event_source *source, uint64_t usec, void *opaque)
+{
+	struct rmb_slab *slab = opaque;
+	struct rmb_lend *lend = slab->client->all->lend;
+
+	(void)source, (void)usec;
+	if (lend->cfg->force_at_deadline || lend->stopping) {
+		slab_fence(lend, slab, RAMSTER_REASON_DEADLINE);
+		return 0;
+	}
+	rmb_log(LOG_WARNING,
+		"slab %" PRIu64
+		" was not released by %s in time and stays (force-at-deadline = no); ramsterctl revoke --slab %" PRIu64
+		" --force takes it",
+		slab->id, rmb_client_name(slab->client), slab->id);
+	if (lend->ended)
+		lend->ended(lend->ended_ctx, slab->id, slab->bytes, "kept");
+	return 0;
+}
+
+static void slab_revoke(struct rmb_lend *lend, struct rmb_slab *slab, const struct rmb_revoke *how)
+{
+	uint32_t deadline_ms = how->force ? 0 : how->deadline_ms;
+
+	if (slab_step(slab, CORE_LEASE_REVOKE)) {
+		slab->reason = how->reason;
+		slab->deadline_us = now_us(lend) + deadline_ms * 1000ull;
+		slab_say(slab, RAMSTER_MSG_SLAB_REVOKE, deadline_ms);
+	}
+	if (how->force) {
+		slab_fence(lend, slab, how->reason);
+		return;
+	}
+	slab->deadline = sd_event_source_disable_unref(slab->deadline);
+	/* Without a timer the borrower would be waited for without end. */
+	if (sd_event_add_time(lend->event, &slab->deadline, CLOCK_MONOTONIC, slab->deadline_us,
+			      10000, on_deadline, slab) < 0)
+		slab_fence(lend, slab, how->reason);
+}
+
+/* Lent and not yet asked back? */
+static bool slab_stays(const struct rmb_slab *slab)
+{
+	return slab->state == CORE_LEASE_GRANTED || slab->state == CORE_LEASE_ORPHANED;
+}
+
+static uint64_t staying_bytes(const struct rmb_client *client)
+{
+	const struct rmb_slab *slab;
+	uint64_t bytes = 0;
+
+	DL_FOREACH(client->slabs, slab)
+	if (slab_stays(slab))
+		bytes += slab->bytes;
+	return bytes;
+}
+
+/* The client with most, and its oldest grant: load evens out, cold pages move first. */
+static struct rmb_slab *pick_victim(struct rmb_lend *lend)
+{
+	struct rmb_slab *slab, *tmp, *victim = NULL;
+	struct rmb_client *most = NULL;
+	uint64_t bytes, most_bytes = 0;
+
+	HASH_ITER(hh, lend->slabs, slab, tmp)
+	{
+		if (slab->client == most || slab->client->slabs != slab)
+			continue; /* each client once, at its first slab */
+		bytes = staying_bytes(slab->client);
+		if (bytes > most_bytes) {
+			most = slab->client;
+			most_bytes = bytes;
+		}
+	}
+	if (!most)
+		return NULL;
+	DL_FOREACH(most->slabs, victim)
+	if (slab_stays(victim))
+		break;
+	return victim;
+}
+
+static int revoked_add(struct rmb_revoked *out, const struct rmb_slab *slab)
+{
+	uint64_t *ids = realloc(out->ids, (out->n + 1) * sizeof(*ids));
+
+	if (!ids)
+		return -ENOMEM;
+	out->ids = ids;
+	ids[out->n++] = slab->id;
+	out->bytes += slab->bytes;
+	return 0;
+}
+
+static int revoke_slab(struct rmb_lend *lend, const struct rmb_revoke *how, struct rmb_revoked *out,
+		       char *why, size_t why_len)
+{
+	struct rmb_slab *slab;
+
+	HASH_FIND(hh, lend->slabs, &how->slab_id, sizeof(how->slab_id), slab);
+	if (!slab || !slab->addr) {
+		snprintf(why, why_len, "there is no slab %" PRIu64 "; see: ramsterctl slabs",
+			 how->slab_id);
+		return -ENOENT;
+	}
+	if (!slab_stays(slab) && !how->force) {
+		snprintf(why, why_len, "slab %" PRIu64 " is %s already; --force takes it at once",
+			 slab->id, core_lease_name(slab->state));
+		return -EINVAL;
+	}
+	if (revoked_add(out, slab)) {
+		snprintf(why, why_len, "out of memory");
+		return -ENOMEM;
+	}
+	/* Otherwise the borrower could have it back the moment after. */
+	if (slab_stays(slab))
+		lend->donation -= slab->bytes < lend->donation ? slab->bytes : lend->donation;
+	slab_revoke(lend, slab, how);
+	return 0;
+}
+
+static uint64_t all_staying_bytes(struct rmb_lend *lend)
+{
+	struct rmb_slab *slab, *tmp;
+	uint64_t bytes = 0;
+
+	HASH_ITER(hh, lend->slabs, slab, tmp)
+	if (slab_stays(slab))
+		bytes += slab->bytes;
+	return bytes;
+}
+
+static int revoke_bytes(struct rmb_lend *lend, const struct rmb_revoke *how,
+			struct rmb_revoked *out, char *why, size_t why_len)
+{
+	uint64_t staying = all_staying_bytes(lend);
+	uint64_t unused = lend->donation > staying ? lend->donation - staying : 0;
+	char size[RMB_SIZE_STR];
+	struct rmb_slab *slab;
+
+	if (how->bytes > lend->donation) {
+		snprintf(why, why_len, "only %s are donated; revoke that much or less",
+			 rmb_size_format(lend->donation, size));
+		return -EINVAL;
+	}
+	lend->donation -= how->bytes;
+	out->unused_bytes = how->bytes < unused ? how->bytes : unused;
+	while (staying > lend->donation) {
+		slab = pick_victim(lend);
+		if (!slab)
+			break;
+		if (revoked_add(out, slab)) {
+			snprintf(why, why_len,
+				 "out of memory; the donation is lowered, but not all slabs are asked back");
+			return -ENOMEM;
+		}
+		staying -= slab->bytes;
+		slab_revoke(lend, slab, how);
+	}
+	return 0;
+}
+
+int rmb_lend_revoke(struct rmb_lend *lend, const struct rmb_revoke *how, struct rmb_revoked *out,
+		    char *why, size_t why_len)
+{
+	memset(out, 0, sizeof(*out));
+	if (how->slab_id)
+		return revoke_slab(lend, how, out, why, why_len);
+	return revoke_bytes(lend, how, out, why, why_len);
+}
+
+void rmb_lend_stop(struct rmb_lend *lend, uint32_t deadline_ms)
+{
+	struct rmb_revoke how = { .deadline_ms = deadline_ms, .reason = RAMSTER_REASON_SHUTDOWN };
+	struct rmb_slab *slab, *tmp;
+
+	lend->stopping = true;
+	lend->donation = 0;
+	HASH_ITER(hh, lend->slabs, slab, tmp)
+	if (slab_stays(slab))
+		slab_revoke(lend, slab, &how);
+}
+
+void rmb_lend_fence_all(struct rmb_lend *lend)
+{
+	struct rmb_slab *slab, *tmp;
+
+	HASH_ITER(hh, lend->slabs, slab, tmp)
+	slab_fence(lend, slab, RAMSTER_REASON_SHUTDOWN);
+}
+
+/* ---- going out ---- */
+
+uint64_t rmb_lend_free(const struct rmb_lend *lend)
+{
+	uint64_t rest = lend->donation > lend->granted ? lend->donation - lend->granted : 0;
+	uint64_t available = rmb_host_mem_available();
+	uint64_t host = available > lend->cfg->reserve ? available - lend->cfg->reserve : 0;
+
+	return rest < host ? rest : host;
+}
+
+int rmb_lend_donate(struct rmb_lend *lend, uint64_t bytes, char *why, size_t why_len)
+{
+	uint64_t total = rmb_host_mem_total();
+	uint64_t most = total > lend->cfg->reserve ? total - lend->cfg->reserve : 0;
+	char most_str[RMB_SIZE_STR], now_str[RMB_SIZE_STR], reserve_str[RMB_SIZE_STR];
+
+	if (bytes > most || lend->donation > most - bytes) {
+		snprintf(why, why_len,
+			 "this host can lend %s at most (all its RAM but the reserve of %s) and lends %s already",
+			 rmb_size_format(most, most_str),
+			 rmb_size_format(lend->cfg->reserve, reserve_str),
+			 rmb_size_format(lend->donation, now_str));
+		return -EINVAL;
+	}
+	lend->donation += bytes;
+	return 0;
+}
+
+static void waiting_remove(struct rmb_lend *lend, struct rmb_client *client)
+{
+	if (client->waiting)
+		DL_DELETE2(lend->waiting, client, wait_prev, wait_next);
+	client->waiting = false;
+}
+
+static void waiting_append(struct rmb_lend *lend, struct rmb_client *client)
+{
+	DL_APPEND2(lend->waiting, client, wait_prev, wait_next);
+	client->waiting = true;
+	work_wake(lend);
+}
+
+static void deny(struct rmb_lend *lend, struct rmb_client *client, uint32_t count,
+		 enum ramster_reason reason)
+{
+	struct core_msg msg = {
+		.type = RAMSTER_MSG_SLAB_DENY,
+		.deny = { .count = count, .reason = reason, .free_bytes = rmb_lend_free(lend) },
+	};
+
+	rmb_client_send(client, &msg, 0);
+}
+
+/* Why a slab of this size may not go to this client, or NONE. */
+static enum ramster_reason refusal(const struct rmb_lend *lend, const struct rmb_client *client,
+				   uint64_t bytes)
+{
+	uint64_t quota = lend->cfg->quota, available = rmb_host_mem_available();
+
+	if (lend->stopping)
+		return RAMSTER_REASON_SHUTDOWN;
+	if (bytes > lend->donation || lend->granted > lend->donation - bytes)
+		return RAMSTER_REASON_NO_ROOM;
+	if (quota && (bytes > quota || client->granted > quota - bytes))
+		return RAMSTER_REASON_NO_ROOM;
+	if (available < bytes || available - bytes < lend->cfg->reserve)
+		return RAMSTER_REASON_MEMORY;
+	return RAMSTER_REASON_NONE;
+}
+
+static enum ramster_reason grant(struct rmb_lend *lend, struct rmb_client *client, uint64_t bytes)
+{
+	enum ramster_reason reason = refusal(lend, client, bytes);
+	char size[RMB_SIZE_STR];
+	struct rmb_slab *slab;
+	struct core_msg msg = { .type = RAMSTER_MSG_SLAB_GRANT };
+
+	if (reason != RAMSTER_REASON_NONE)
+		return reason;
+	slab = rmb_slab_create(client->pd, bytes, lend->numa);
+	if (!slab) {
+		rmb_log_limited(LOG_WARNING, "cannot back a slab of %s for %s: %s",
+				rmb_size_format(bytes, size), rmb_client_name(client),
+				strerror(errno));
+		return RAMSTER_REASON_MEMORY;
+	}
+	slab->state = CORE_LEASE_FREE;
+	slab_step(slab, CORE_LEASE_GRANT);
+	slab->id = lend->next_id++;
+	if (!lend->next_generation)
+		lend->next_generation = 1;
+	slab->generation = lend->next_generation++;
+	slab->granted_us = now_us(lend);
+	slab->client = client;
+	HASH_ADD(hh, lend->slabs, id, sizeof(slab->id), slab);
+	DL_APPEND(client->slabs, slab);
+	client->n_slabs++;
+	client->granted += bytes;
+	lend->granted += bytes;
+	lend->total_granted++;
+	msg.grant.slab_id = slab->id;
+	msg.grant.addr = (uintptr_t)slab->addr;
+	msg.grant.len = bytes;
+	msg.grant.rkey = slab->rkey;
+	msg.grant.generation = slab->generation;
+	rmb_client_send(client, &msg, slab->id);
+	return RAMSTER_REASON_NONE;
+}
+
+/* One slab of the first request of the client whose turn it is. */
+static void grant_one(struct rmb_lend *lend)
+{
+	struct rmb_client *client = lend->waiting;
+	enum ramster_reason reason = grant(lend, client, client->requests[0].slab_bytes);
+
+	waiting_remove(lend, client);
+	client->requests[0].count--;
+	if (reason != RAMSTER_REASON_NONE) {
+		deny(lend, client, client->requests[0].count + 1, reason);
+		client->requests[0].count = 0;
+	}
+	if (!client->requests[0].count) {
+		client->n_requests--;
+		memmove(&client->requests[0], &client->requests[1],
+			client->n_requests * sizeof(client->requests[0]));
+	}
+	if (client->n_requests)
+		waiting_append(lend, client);
+}
+
+static int on_work(sd_event_source *source, void *opaque)
+{
+	struct rmb_lend *lend = opaque;
+
+	(void)source;
+	if (lend->reap)
+		reap_one(lend);
+	else if (lend->waiting)
+		grant_one(lend);
+	if (lend->reap || lend->waiting)
+		work_wake(lend);
+	return 0;
+}
+
+void rmb_lend_request(struct rmb_lend *lend, struct rmb_client *client, uint32_t count,
+		      uint64_t slab_bytes)
+{
+	if (client->n_requests == RMB_REQUESTS_MAX) {
+		deny(lend, client, count, RAMSTER_REASON_BUSY);
+		return;
+	}
+	client->requests[client->n_requests].count = count;
+	client->requests[client->n_requests++].slab_bytes = slab_bytes;
+	if (!client->waiting)
+		waiting_append(lend, client);
+}
+
+int rmb_lend_release(struct rmb_lend *lend, struct rmb_client *client, uint64_t id,
+		     uint32_t generation)
+{
+	struct rmb_slab *slab;
+
+	HASH_FIND(hh, lend->slabs, &id, sizeof(id), slab);
+	/* Fenced while the release was on its way: nothing is left to be done. */
+	if (!slab)
+		return id && id < lend->next_id ? 0 : -ENOENT;
+	if (slab->client != client || slab->generation != generation)
+		return -ENOENT;
+	if (slab_step(slab, CORE_LEASE_RELEASE))
+		slab_reap_later(lend, slab);
+	return 0;
+}
+
+void rmb_lend_delivered(struct rmb_lend *lend, uint64_t id)
+{
+	struct rmb_slab *slab;
+
+	HASH_FIND(hh, lend->slabs, &id, sizeof(id), slab);
+	if (slab)
+		slab->delivered = true;
+}
+
+/* ---- clients that go and come ---- */
+
+void rmb_lend_orphan(struct rmb_lend *lend, struct rmb_client *client)
+{
+	struct rmb_slab *slab;
+
+	waiting_remove(lend, client);
+	client->n_requests = 0;
+	/*
+	 * Of a grant that it may not have heard of the client cannot give
+	 * anything back: fence it. It has had no time to store pages there.
+	 */
+	DL_FOREACH(client->slabs, slab)
+	{
+		if (!slab->delivered)
+			slab_fence(lend, slab, RAMSTER_REASON_NONE);
+		else
+			slab_step(slab, CORE_LEASE_DISCONNECT);
+	}
+}
+
+void rmb_lend_resume(struct rmb_lend *lend, struct rmb_client *client)
+{
+	uint64_t now = now_us(lend), left_us;
+	struct rmb_slab *slab, *tmp;
+
+	DL_FOREACH_SAFE(client->slabs, slab, tmp)
+	{
+		slab_step(slab, CORE_LEASE_RESUME);
+		if (slab->state == CORE_LEASE_REVOKING) {
+			left_us = slab->deadline_us > now ? slab->deadline_us - now : 0;
+			slab_say(slab, RAMSTER_MSG_SLAB_REVOKE, (uint32_t)(left_us / 1000));
+		} else if (slab->state == CORE_LEASE_FENCED && !slab->addr) {
+			slab_say(slab, RAMSTER_MSG_SLAB_FENCED, 0);
+			slab_reclaim(lend, slab);
+		}
+	}
+}
+
+void rmb_lend_drop(struct rmb_lend *lend, struct rmb_client *client)
+{
+	struct rmb_slab *slab, *tmp;
+
+	waiting_remove(lend, client);
+	client->n_requests = 0;
+	if (!client->slabs) {
+		rmb_client_free(client);
+		return;
+	}
+	DL_FOREACH_SAFE(client->slabs, slab, tmp)
+	{
+		if (slab->state == CORE_LEASE_FENCED && !slab->addr)
+			slab_reclaim(lend, slab); /* the last one frees the client */
+		else
+			slab_fence(lend, slab, RAMSTER_REASON_NONE);
+	}
+}
+
+/* ---- life of the lender ---- */
+
+int rmb_lend_init(struct rmb_lend *lend, sd_event *event, const struct rmb_config *cfg)
+{
+	memset(lend, 0, sizeof(*lend));
+	lend->event = event;
+	lend->cfg = cfg;
+	lend->numa = cfg->numa;
+	lend->next_id = 1;
+	/* Not the same after a restart, so that a stale generation cannot fit. */
+	if (getrandom(&lend->next_generation, sizeof(lend->next_generation), 0) < 0)
+		return -errno;
+	if (sd_event_add_defer(event, &lend->work, on_work, lend) < 0)
+		return -ENOMEM;
+	return 0;
+}
+
+void rmb_lend_uninit(struct rmb_lend *lend)
+{
+	while (lend->reap)
+		reap_one(lend);
+	sd_event_source_disable_unref(lend->work);
+}

@@ -1,0 +1,82 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * lend.h - the donation: how much is lent, to whom, and how it comes back.
+ *
+ * Every change of a slab's state is an edge of core/lease.h's table, made by
+ * slab_step() in lend.c. Registering and deregistering take milliseconds per
+ * slab, so both are done one slab per turn of the loop: a large request or a
+ * large client's death delays nobody's heartbeat.
+ */
+#ifndef RMB_LEND_H
+#define RMB_LEND_H
+
+#include <stddef.h>
+
+#include "config.h"
+#include "slab.h"
+
+struct rmb_client;
+
+struct rmb_lend {
+	sd_event *event;
+	const struct rmb_config *cfg;
+	uint64_t donation; /* bytes that may be lent */
+	uint64_t granted;  /* bytes whose memory exists */
+	int numa;	   /* of new slabs, -1: any */
+	bool stopping;
+	uint64_t next_id;
+	uint32_t next_generation;
+	uint64_t total_granted, total_released, total_fenced; /* slabs since the start */
+	struct rmb_slab *slabs;				      /* by id */
+	struct rmb_slab *reap;	    /* RELEASED and FENCED ones with memory */
+	struct rmb_client *waiting; /* clients with requests, in turn */
+	sd_event_source *work;
+	/* A slab's memory is back ("released", "fenced") or stays for now ("kept"). */
+	void (*ended)(void *ctx, uint64_t id, uint64_t bytes, const char *outcome);
+	void *ended_ctx;
+};
+
+struct rmb_revoke {
+	uint64_t bytes;	  /* lower the donation by this much, or */
+	uint64_t slab_id; /* (if not 0) by this slab */
+	uint32_t deadline_ms;
+	bool force; /* do not wait for the borrower */
+	enum ramster_reason reason;
+};
+
+struct rmb_revoked {
+	uint64_t *ids; /* slabs that are on their way back; the caller frees */
+	size_t n;
+	uint64_t bytes;	       /* of those slabs */
+	uint64_t unused_bytes; /* taken from what nobody had */
+};
+
+int rmb_lend_init(struct rmb_lend *lend, sd_event *event, const struct rmb_config *cfg);
+void rmb_lend_uninit(struct rmb_lend *lend);
+
+/* What could be granted now, bytes: the donation's rest, and the host's. */
+uint64_t rmb_lend_free(const struct rmb_lend *lend);
+
+/* Operator's side. 0, or -EINVAL, -ENOENT, -ENOMEM with a line for the operator in why. */
+int rmb_lend_donate(struct rmb_lend *lend, uint64_t bytes, char *why, size_t why_len);
+int rmb_lend_revoke(struct rmb_lend *lend, const struct rmb_revoke *how, struct rmb_revoked *out,
+		    char *why, size_t why_len);
+/* Ask for everything back, for good. */
+void rmb_lend_stop(struct rmb_lend *lend, uint32_t deadline_ms);
+void rmb_lend_fence_all(struct rmb_lend *lend);
+
+/* Client's side. */
+void rmb_lend_request(struct rmb_lend *lend, struct rmb_client *client, uint32_t count,
+		      uint64_t slab_bytes);
+/* -ENOENT: no slab of this client's; the client broke the protocol. */
+int rmb_lend_release(struct rmb_lend *lend, struct rmb_client *client, uint64_t id,
+		     uint32_t generation);
+void rmb_lend_delivered(struct rmb_lend *lend, uint64_t id);
+/* The connection broke: keep what the client knows of. */
+void rmb_lend_orphan(struct rmb_lend *lend, struct rmb_client *client);
+/* The client is back: tell it what it missed. */
+void rmb_lend_resume(struct rmb_lend *lend, struct rmb_client *client);
+/* The session is over: rmb_client_free() is called when the last slab is down. */
+void rmb_lend_drop(struct rmb_lend *lend, struct rmb_client *client);
+
+#endif /* RMB_LEND_H */
