@@ -21,7 +21,7 @@ from pathlib import Path
 
 TREE = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(TREE / "tests/vm"))
-from lab import uml_node  # pylint: disable=wrong-import-position
+from lab import uml, uml_node  # pylint: disable=wrong-import-position
 
 # name of the row: fio's pattern, block size, queue depth, unit reported
 ROWS = {
@@ -41,6 +41,11 @@ VERBS = {
     "ib_write_bw 64K": ("ib_write_bw -s 65536 -n 1000", 3, MIB / 1e6, "MB/s"),
     "ib_read_bw 64K": ("ib_read_bw -s 65536 -n 1000", 3, MIB / 1e6, "MB/s"),
 }
+BROKER = TREE / "build/rdma-broker"
+SLAB = 16 * MIB
+DONATE_MORE = 4 * SLAB     # slabs are asked for ahead of need
+# siw sends from a kernel thread, which a program that polls would keep from its one CPU
+SIW_OPTIONS = "-R -e"
 TRIES = 5            # of a perftest row: its latency can come out as "inf" here
 
 NVMET = """
@@ -57,7 +62,10 @@ ln -s /sys/kernel/config/nvmet/subsystems/$1 ports/$2/subsystems/$1
 """
 
 NVME = """
-nvme connect -t $1 -a 10.7.7.1 -s 442$2 -n $1 >/dev/null || exit
+for try in {1..5}; do
+	# 5.10 gives up after 3 s, which a busy host can take
+	nvme connect -t $1 -a 10.7.7.1 -s 442$2 -n $1 >/dev/null && break
+done
 for try in {1..100}; do
 	for c in /sys/class/nvme/nvme*; do
 		d=$(echo $c/nvme*n1)
@@ -86,13 +94,25 @@ def zram(host, size):
     return "/dev/zram0"
 
 
+def ramster(donor, borrower, module, size):
+    """ramsterd with a donation on donor, the module on borrower."""
+    donation = size + DONATE_MORE
+    donor.spawn(f"exec {BROKER}/ramsterd --donate={donation}")
+    donor.check(f"for try in {{1..100}}; do {BROKER}/ramsterctl status && exit; sleep 0.1; done; "
+                "exit 1", 30)
+    borrower.check(f"insmod {module} broker={donor.ip} size={size} slab_size={SLAB}")
+    return "/dev/ramster0"
+
+
 def set_up(nodes, names, size):
     """Make the named devices; returns name: path on node 2."""
     one, two = nodes
+    module = uml.build_module() if "ramster" in names else None
     makers = {"brd": lambda: "/dev/ram0",
               "zram-zstd": lambda: zram(two, size),
               "nvme-rdma": lambda: nvme(one, two, "rdma", 0),
-              "nvme-tcp": lambda: nvme(one, two, "tcp", 1)}
+              "nvme-tcp": lambda: nvme(one, two, "tcp", 1),
+              "ramster": lambda: ramster(one, two, module, size)}
     return {name: makers[name]() for name in names}
 
 
@@ -129,7 +149,7 @@ def measure(node, device, size, row, runtime):
 def perftest(nodes, wire, tool, column):
     """One number of a perftest tool, node 2 the client."""
     one, two = nodes
-    how = f"-F -d {wire}0 " + ("-R" if wire == "siw" else "-x 1")
+    how = f"-F -d {wire}0 " + (SIW_OPTIONS if wire == "siw" else "-x 1")
     listens = ("rdma resource show cm_id | grep -q 'state LISTEN'" if wire == "siw"
                else "ss -Hltn 'sport = :18515' | grep -q .")
     for _ in range(TRIES):
@@ -221,7 +241,7 @@ def bars(rows, verbs):
 
 def main():
     """Returns the exit status: 0 measured (and all bars met, if ramster was), 1 a bar missed."""
-    everything = ["brd", "zram-zstd", "nvme-rdma", "nvme-tcp"]
+    everything = ["brd", "zram-zstd", "nvme-rdma", "nvme-tcp", "ramster"]
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--wire", choices=("rxe", "siw"), default="rxe")
     parser.add_argument("--repeat", type=int, default=3, metavar="N")
@@ -233,10 +253,13 @@ def main():
         if not shutil.which(tool):
             parser.error(f"{tool} is not installed: run scripts/deps.sh")
 
+    if "ramster" in args.devices and not (BROKER / "ramsterd").exists():
+        parser.error(f"{BROKER}/ramsterd is not built: run make")
+
     size = args.size * MIB
     options = [f"brd.rd_size={args.size << 10}", "brd.rd_nr=2"]
-    memory = f"{3 * args.size + 256}M"
-    with uml_node.Pair(wire=args.wire, memory=memory, name="compare", options=options) as nodes:
+    memory = f"{3 * args.size + 320}M"
+    with uml_node.Pair(wire=args.wire, memory=memory, name=f"compare-block-{args.wire}", options=options) as nodes:
         rows, verbs = run(nodes, args, size)
         warnings = sum((node.warnings() for node in nodes), [])
     report = f"Wire {args.wire}, {args.repeat} × {args.runtime} s per row, {args.size} MiB\n\n"

@@ -10,6 +10,7 @@ RDMA device, rxe0 or siw0, over a link of MTU bytes. What it writes under
 """
 import atexit
 import ctypes
+import fcntl
 import os
 import select
 import shutil
@@ -225,13 +226,18 @@ class Fabric:
     """count nodes in a star around node 1, ended with the with block or the program.
 
     wire: "rxe" or "siw". memory: of each node. name: of the run directory under
-    build/lab/. options: more of the kernel command line.
+    build/lab/run, one user at a time. options: more of the kernel command line.
     """
 
-    def __init__(self, count=2, wire="rxe", memory="512M", name="uml", options=()):
+    def __init__(self, count=2, wire="rxe", memory="512M", name=None, options=()):
         kernel = uml.prepare() / "linux"
-        top = uml.TREE / "build/lab/run" / name
-        shutil.rmtree(top, ignore_errors=True)
+        top = uml.TREE / "build/lab/run" / (name or f"uml-{os.getpid()}")
+        top.mkdir(parents=True, exist_ok=True)
+        self._lock = open(top / "lock", "w", encoding="ascii")
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise LabError(f"{top} is in use by another run; choose another name") from None
         pairs = [_link() for _ in range(count - 1)]
         self.nodes = []
         atexit.register(self.stop)
@@ -240,7 +246,8 @@ class Fabric:
         try:
             for number in range(1, count + 1):
                 run = top / f"node{number}"
-                run.mkdir(parents=True)
+                shutil.rmtree(run, ignore_errors=True)
+                run.mkdir()
                 links = [p[0] for p in pairs] if number == 1 else [pairs[number - 2][1]]
                 self.nodes.append(Node(number, run, kernel, links,
                                        [f"mem={memory}", f"WIRE={wire}", *options]))
@@ -257,6 +264,7 @@ class Fabric:
         atexit.unregister(self.stop)
         for node in self.nodes:
             node.stop()
+        self._lock.close()
 
     def __enter__(self):
         return self.nodes
