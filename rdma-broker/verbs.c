@@ -50,6 +50,7 @@ struct rmb_verbs {
 struct rmb_conn {
 	struct rmb_verbs *verbs;
 	struct rdma_cm_id *id;
+	struct rmb_pd *pd; /* NULL before accept */
 	void *owner;
 	bool accepted;
 	bool is_down;	     /* down() was called or is about to be */
@@ -74,6 +75,7 @@ struct rmb_conn {
 
 struct rmb_pd {
 	struct ibv_pd *pd;
+	unsigned int refs; /* its owner and its connections */
 };
 
 struct rmb_mr {
@@ -117,6 +119,15 @@ static struct rmb_conn *conn_create(struct rmb_verbs *verbs, struct rdma_cm_id *
 	return conn;
 }
 
+static void pd_put(struct rmb_pd *pd)
+{
+	if (--pd->refs)
+		return;
+	if (ibv_dealloc_pd(pd->pd))
+		rmb_log(LOG_WARNING, "cannot free a protection domain: %s", strerror(errno));
+	free(pd);
+}
+
 static void conn_free(struct rmb_conn *conn)
 {
 	sd_event_source_disable_unref(conn->io);
@@ -132,6 +143,8 @@ static void conn_free(struct rmb_conn *conn)
 	if (conn->mr)
 		ibv_dereg_mr(conn->mr);
 	rdma_destroy_id(conn->id);
+	if (conn->pd)
+		pd_put(conn->pd);
 	free(conn->ring);
 	free(conn->backlog);
 	free(conn);
@@ -445,6 +458,8 @@ int rmb_conn_accept(struct rmb_conn *conn, struct rmb_pd *pd, void *owner, bool 
 	int err;
 
 	conn->owner = owner;
+	conn->pd = pd;
+	pd->refs++;
 	err = control ? control_setup(conn, pd) : 0;
 	if (!err)
 		err = qp_create(conn, pd, control);
@@ -676,6 +691,7 @@ struct rmb_pd *rmb_pd_create(struct rmb_conn *conn)
 
 	if (!pd)
 		return NULL;
+	pd->refs = 1;
 	pd->pd = ibv_alloc_pd(conn->id->verbs);
 	if (!pd->pd) {
 		free(pd);
@@ -691,9 +707,7 @@ bool rmb_pd_fits(const struct rmb_pd *pd, const struct rmb_conn *conn)
 
 void rmb_pd_destroy(struct rmb_pd *pd)
 {
-	if (ibv_dealloc_pd(pd->pd))
-		rmb_log(LOG_WARNING, "cannot free a protection domain: %s", strerror(errno));
-	free(pd);
+	pd_put(pd);
 }
 
 struct rmb_mr *rmb_mr_create(struct rmb_pd *pd, void *addr, size_t len, uint32_t *rkey)

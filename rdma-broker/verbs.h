@@ -65,7 +65,7 @@ const char *rmb_conn_device(const struct rmb_conn *conn); /* "rxe0" */
 
 struct rmb_pd *rmb_pd_create(struct rmb_conn *conn); /* on conn's device; NULL: errno */
 bool rmb_pd_fits(const struct rmb_pd *pd, const struct rmb_conn *conn); /* same device? */
-void rmb_pd_destroy(struct rmb_pd *pd); /* after all its connections and memory */
+void rmb_pd_destroy(struct rmb_pd *pd); /* after its memory; lives as long as its connections */
 
 /* Pins the memory, which faults it in. NULL: errno. */
 struct rmb_mr *rmb_mr_create(struct rmb_pd *pd, void *addr, size_t len, uint32_t *rkey);

@@ -1,0 +1,218 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-2.0-only
+"""ramsterd and ramsterctl against borrowers, good and bad.
+
+    node1 (user-mode Linux, rxe0 on 10.7.7.1 and fd07::1)
+      broker-client --- verbs, loopback ---> ramsterd <--- unix socket --- ramsterctl
+
+Usage: test_broker.py [TEST...]   (names of broker_client.c's tests)
+RAMSTER_BUILD is the build tree to take the programs from; RAMSTER_WIRE=siw for iWARP.
+"""
+import json
+import os
+import sys
+import time
+from pathlib import Path
+
+from lab import uml_node
+
+BUILD = Path(os.environ.get("RAMSTER_BUILD", uml_node.uml.TREE / "build")).resolve()
+PROGRAMS = BUILD / "rdma-broker"
+SOCKET = "/run/ramster/ramsterd.sock"
+CTL = f"{PROGRAMS}/ramsterctl"
+OPTIONS = "--heartbeat=300ms --grace=2s --max-lanes=4 --quota=40M --donate=48M"
+MIB = 1 << 20
+
+# How the daemon must answer its operator: command, exit code, words of the answer.
+COMMANDS = (
+    ("status", 0, "48 MiB"),
+    ("slabs", 0, "no slabs"),
+    ("clients", 0, "no clients"),
+    ("donate 1000G", 1, "at most"),
+    ("donate 16M --numa 99", 1, "NUMA"),
+    ("donate 16M", 0, "64 MiB donated"),
+    ("revoke 1G", 1, "only 64 MiB are donated"),
+    ("revoke 16M", 0, "done: 16 MiB back"),
+    ("revoke --slab 99", 1, "no slab 99"),
+    ("revoke", 2, "either a size"),
+    ("revoke 1x", 2, "not a size"),
+    ("revoke 1M --deadline 1y", 2, "not a time"),
+    ("donate", 2, "say how much"),
+    ("fly", 2, "unknown command"),
+    ("--socket /nowhere status", 1, "is it running"),
+)
+
+# What comes in on the control socket, and words of what must come out.
+LINES = (
+    (b'{"command":"status"}\n', b'"donation_bytes":50331648'),
+    (b'{"command":"fly"}\n', b"unknown command"),
+    (b'{"command":"status","bytes":1}\n', b"not used here"),
+    (b'{"command":"donate","bytes":-1}\n', b"out of range"),
+    (b'{"command":"revoke"}\n', b"give one of"),
+    (b"[1]\n", b"not an object"),
+    (b"\x00\xff\n", b"not JSON"),
+    (b"x" * 70000, b"too long"),
+    (b'{"command":"status"}\n{"command":"slabs"}\n', b'"slabs":[]'),
+)
+
+# Runs on the node: sends each line on a connection of its own.
+TALK = f"""
+import socket, sys
+for data, want in {LINES!r}:
+    s = socket.socket(socket.AF_UNIX)
+    s.settimeout(20)
+    s.connect("{SOCKET}")
+    try:
+        s.sendall(data)
+        s.shutdown(socket.SHUT_WR)
+    except OSError:
+        pass
+    got = b""
+    try:
+        while chunk := s.recv(65536):
+            got += chunk
+    except OSError:
+        pass
+    if want not in got:
+        sys.exit(f"{{data[:60]!r}}: {{got!r}} has no {{want!r}}")
+# Half a line and silence, and more of them than there is room for.
+idle = [socket.socket(socket.AF_UNIX) for _ in range(40)]
+for s in idle:
+    s.connect("{SOCKET}")
+    try:
+        s.sendall(b'{{"comm')
+    except OSError:
+        pass
+"""
+
+failures = []
+
+
+def say(ok, what, detail=""):
+    """One line per check; the detail of a failure below it."""
+    print(f"{'ok' if ok else 'NOT OK'} - {what}", flush=True)
+    if not ok:
+        failures.append(what)
+        print("    " + detail.strip().replace("\n", "\n    "), flush=True)
+
+
+def status(node):
+    """The daemon's word on itself."""
+    return json.loads(node.check(f"{CTL} status --json"))
+
+
+def start(node, options=OPTIONS):
+    """Run ramsterd; returns its job when it answers."""
+    job = node.spawn(f"exec {PROGRAMS}/ramsterd {options}")
+    deadline = time.monotonic() + 20
+    while node.sh(f"{CTL} status")[0]:
+        if time.monotonic() > deadline or not job.running():
+            raise uml_node.LabError(f"ramsterd does not come up:\n{job.output()}")
+    return job
+
+
+def end(job, seconds, sig="TERM"):
+    """Signal it and wait; (exit code or None, seconds it took, output)."""
+    began = time.monotonic()
+    job.kill(sig)
+    try:
+        code, output = job.wait(seconds)
+    except uml_node.LabError as error:
+        return None, time.monotonic() - began, str(error)
+    return code, time.monotonic() - began, output
+
+
+def test_commands(node):
+    """ramsterctl: answers, exit codes, and lines that it would never send."""
+    for command, want, words in COMMANDS:
+        code, output = node.sh(f"{CTL} {command}")
+        say(code == want and words in output, f"ramsterctl {command}", f"exit {code}\n{output}")
+    (node.run / "talk.py").write_text(TALK, encoding="utf-8")
+    code, output = node.sh("python3 /run/lab/talk.py", timeout=120)
+    say(code == 0, "control socket: strange lines", output)
+    code, output = node.sh("setpriv --reuid 65534 --clear-groups python3 -c 'import socket;"
+                           f'socket.socket(socket.AF_UNIX).connect("{SOCKET}")\'')
+    say(code != 0 and "PermissionError" in output, "control socket: closed to others", output)
+    say(status(node)["donation_bytes"] == 48 * MIB, "the daemon still answers")
+
+
+def test_borrowers(node, names):
+    """Every test of broker_client.c, over IPv4; one of them over IPv6."""
+    for address, chosen in ((node.ip, names), (node.ip6, ["serves"])):
+        code, output = node.sh(f"{PROGRAMS}/broker-client {address} {SOCKET} {' '.join(chosen)}",
+                               timeout=600)
+        for line in output.splitlines():
+            if line.startswith(("ok", "not ok")):
+                say(line.startswith("ok"), f"{address}: {line.split(' - ', 1)[1]}", output)
+        say(code == 0, f"{address}: broker-client", output)
+
+
+def test_memory(node):
+    """What is lent is resident, what came back is not."""
+    before = status(node)["rss_bytes"]
+    holder = node.spawn(f"exec {PROGRAMS}/broker-client {node.ip} {SOCKET} hold")
+    deadline = time.monotonic() + 20
+    while (now := status(node))["granted_bytes"] < 16 * MIB and time.monotonic() < deadline:
+        pass
+    grown = now["rss_bytes"] - before
+    say(15 * MIB <= grown <= 18 * MIB, "16 MiB granted are resident", f"{grown} bytes more")
+    code, output = node.sh(f"{CTL} revoke 48M --deadline 1s", timeout=60)
+    after = status(node)
+    say(code == 0 and "16 MiB were fenced" in output, "revoke of a borrower that does not move",
+        output)
+    say(after["rss_bytes"] - before < 2 * MIB and not after["granted_bytes"],
+        "and none of it stays resident", str(after))
+    holder.kill()
+    node.check(f"{CTL} donate 48M")
+
+
+def test_stop(node, job):
+    """A stop asks back, waits no longer than it said, and leaves nothing."""
+    code, seconds, output = end(job, 30)
+    say(code == 0 and seconds < 5, "stop with nothing lent", f"{code} {seconds:.1f} s\n{output}")
+    say("ERROR: AddressSanitizer" not in output and "runtime error" not in output,
+        "no sanitizer report", output)
+    job = start(node, OPTIONS + " --stop-deadline=1s")
+    node.spawn(f"exec {PROGRAMS}/broker-client {node.ip} {SOCKET} hold")
+    deadline = time.monotonic() + 20
+    while status(node)["granted_bytes"] < 16 * MIB and time.monotonic() < deadline:
+        pass
+    code, seconds, output = end(job, 30)
+    say(code == 0 and 0.5 < seconds < 10, "stop while a borrower holds on",
+        f"{code} {seconds:.1f} s\n{output}")
+    say("ERROR: AddressSanitizer" not in output and "LeakSanitizer" not in output,
+        "no sanitizer report", output)
+    job = start(node)
+    say(status(node)["donation_bytes"] == 48 * MIB, "it starts again")
+    end(job, 10, "KILL")
+    job = start(node)
+    say(status(node)["donation_bytes"] == 48 * MIB, "and after a SIGKILL")
+    code, output = node.sh(f"{PROGRAMS}/ramsterd --donate=1M")
+    say(code == 1 and "another ramsterd" in output, "a second one is refused", output)
+    end(job, 10)
+    node.check("rdma link delete $(ls /sys/class/infiniband)")
+    code, output = node.sh(f"{PROGRAMS}/ramsterd")
+    say(code == 1 and "rdma link add" in output, "no device: it says what to do", output)
+
+
+def main():
+    wire = os.environ.get("RAMSTER_WIRE", "rxe")
+    with uml_node.Pair(wire=wire, name=f"broker-{wire}") as (node, _):
+        job = start(node)
+        try:
+            if len(sys.argv) == 1:
+                test_commands(node)
+            test_borrowers(node, sys.argv[1:])
+            if len(sys.argv) == 1:
+                test_memory(node)
+                test_stop(node, job)
+        finally:
+            if job.running():
+                job.kill("TERM")
+            print(f"ramsterd's log: {node.run / '1.out'}")
+        say(not node.warnings(), "no kernel warning", "\n".join(node.warnings()))
+    return 1 if failures else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
