@@ -11,10 +11,11 @@ GUEST_PACKAGES = (
     "iproute2 iputils-ping kmod rdma-core ibverbs-utils ibverbs-providers librdmacm1 "
     "rdmacm-utils perftest nvme-cli procps fio udev util-linux mount e2fsprogs busybox strace "
     "libsystemd0 libinih1 libjansson4 libnuma1 zstd btrfs-progs").split()
-# Kernels newer than the host's release want its successor's compiler and C library.
-CHROOT_RELEASE = "trixie"
-CHROOT_COMPILER = "gcc-14"
-CHROOT_PACKAGES = [CHROOT_COMPILER, "make", "libelf1t64", "mawk"]
+# Kernels newer than the host's release are built with the compiler of their own: their headers
+# need its flags, their tools its C library. kernel: (release, compiler)
+COMPILERS = {"612": ("trixie", "gcc-14"), "72": ("forky", "gcc-16")}
+TOOLS = ("make libelf1t64 pahole base-files bash dash coreutils sed grep mawk findutils "
+         "diffutils").split()
 # Nothing in a guest reads these.
 USELESS = ("usr/share/doc", "usr/share/man", "usr/share/locale", "usr/share/perl",
            "usr/lib/x86_64-linux-gnu/perl", "usr/lib/x86_64-linux-gnu/gconv",
@@ -51,18 +52,22 @@ def guest():
     return cache.entry("rootfs", inputs, _build_guest, ["root.ext4"]) / "root.ext4"
 
 
-def _build_chroot(scratch):
+def _build_chroot(release, compiler, scratch):
     tree = scratch / "tree"
     # Unpacked is enough for a compiler: no maintainer script needs to run.
-    _bootstrap(CHROOT_RELEASE, CHROOT_PACKAGES, tree, "extract")
+    _bootstrap(release, [compiler, *TOOLS], tree, "extract")
     for name in ("proc", "dev", "tmp", "root"):
         (tree / name).mkdir(exist_ok=True)
     (tree / "usr/bin/awk").symlink_to("mawk")
-    (tree / "usr/bin/gcc").symlink_to(CHROOT_COMPILER)
+    (tree / "usr/bin/gcc").symlink_to(compiler)
 
 
-def chroot():
-    """Path of the chroot in which modules for the newer kernels are built."""
-    inputs = [CHROOT_RELEASE, *CHROOT_PACKAGES, "1"]
-    return cache.entry("chroot", inputs, _build_chroot,
-                       [f"tree/usr/bin/x86_64-linux-gnu-{CHROOT_COMPILER}"]) / "tree"
+def chroot(kernel):
+    """(path, compiler) of the chroot in which modules for this kernel are built, or None."""
+    if kernel not in COMPILERS:
+        return None
+    release, compiler = COMPILERS[kernel]
+    entry = cache.entry(f"chroot-{release}", [release, compiler, *TOOLS, "1"],
+                        lambda scratch: _build_chroot(release, compiler, scratch),
+                        [f"tree/usr/bin/x86_64-linux-gnu-{compiler}"])
+    return entry / "tree", compiler
