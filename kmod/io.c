@@ -147,7 +147,7 @@ static struct rmk_slab *look_up(struct rmk_io *io, struct rmk_io_page *p, int *e
 	switch (core_entry_where(p->entry)) {
 	case CORE_REMOTE:
 		where = core_entry_get_remote(p->entry);
-		slab = rmk_remote_find(pool->remote, &where);
+		slab = rmk_slabs_find(pool->slabs, &where);
 		if (WARN_ON_ONCE(!slab))
 			*err = -EIO;
 		break;
@@ -211,10 +211,10 @@ static void get_local(struct rmk_io *io, struct rmk_io_page *p, int err)
 }
 
 /* What to tell the front: a connection may come back, a fence does not. */
-static int get_error(struct rmk_io_run *run, int err)
+static int get_error(struct rmk_io *io, struct rmk_io_run *run, int err)
 {
 	if (err == -EACCES)
-		rmk_slab_refused(run->slab);
+		rmk_remote_refused(io->pool->remote, run->slab);
 	return err == -EIO && run->slab->state == CORE_LEASE_FENCED ? -EIO : -EAGAIN;
 }
 
@@ -223,7 +223,7 @@ static void get_run_done(struct rmk_io *io, struct rmk_io_run *run, int err)
 	u32 i;
 
 	if (err)
-		err = get_error(run, err);
+		err = get_error(io, run, err);
 	else
 		rmk_count(io->pool->stats, RMK_REMOTE_READS, run->n);
 	for (i = run->first; i < run->first + run->n; i++)
@@ -306,7 +306,7 @@ static void put_run_done(struct rmk_io *io, struct rmk_io_run *run, int err)
 		return;
 	}
 	if (err == -EACCES)
-		rmk_slab_refused(run->slab);
+		rmk_remote_refused(io->pool->remote, run->slab);
 	for (i = run->first; i < run->first + run->n; i++) {
 		io->page[i].entry = core_entry_empty();
 		io->page[i].state = RMK_PAGE_FAILED;

@@ -30,7 +30,7 @@ static struct rmk_swapdev *swapdev;
  */
 static DEFINE_SPINLOCK(listeners);
 
-static void on_room(void *owner)
+static void on_moving(void *owner)
 {
 	unsigned long flags;
 
@@ -59,8 +59,7 @@ static void on_changed(void *owner)
 	} while (0)
 
 static const struct rmk_remote_ops remote_ops = {
-	.room = on_room,
-	.empty = on_room,
+	.moving = on_moving,
 	.changed = on_changed,
 };
 
@@ -82,6 +81,7 @@ static int tiers_init(void)
 		goto destroy_ztier;
 	}
 	pool->remote = remote;
+	pool->slabs = rmk_remote_slabs(remote);
 	return 0;
 destroy_ztier:
 	rmk_ztier_destroy(pool->ztier);

@@ -172,7 +172,7 @@ static bool empty_slabs(struct rmk_mover *m)
 	u32 cursor = 0;
 
 	while (!READ_ONCE(m->stopping) &&
-	       (slab = rmk_remote_next_to_empty(m->pool->remote, &cursor, &fenced))) {
+	       (slab = rmk_slabs_next_to_empty(m->pool->slabs, &cursor, &fenced))) {
 		if (fenced)
 			write_off(m, slab);
 		else
@@ -206,7 +206,7 @@ static bool ship(struct rmk_mover *m)
 
 	while (!READ_ONCE(m->stopping) && rmk_stats_pages(pool->stats, CORE_ZSTD)) {
 		rmk_remote_want(pool->remote);
-		if (!rmk_remote_room(pool->remote))
+		if (!rmk_slabs_room(pool->slabs))
 			return true;
 		gather_compressed(m);
 		if (!m->io.npages)

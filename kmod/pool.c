@@ -80,7 +80,7 @@ bool rmk_pool_publish(struct rmk_pool *pool, u64 nr, struct core_entry e,
 static void free_remote(struct rmk_pool *pool, struct core_entry e)
 {
 	struct core_remote where = core_entry_get_remote(e);
-	struct rmk_slab *slab = rmk_remote_find(pool->remote, &where);
+	struct rmk_slab *slab = rmk_slabs_find(pool->slabs, &where);
 
 	/* the slot is still in use, so the slab is there */
 	if (WARN_ON_ONCE(!slab))
@@ -134,9 +134,9 @@ void rmk_pool_drop_all(struct rmk_pool *pool)
 
 u64 rmk_pool_metadata_bytes(struct rmk_pool *pool)
 {
-	struct rmk_remote_stats remote;
+	struct rmk_slabs_stats remote;
 
-	rmk_remote_stats(pool->remote, &remote);
+	rmk_slabs_stats(pool->slabs, &remote);
 	return pool->npages * sizeof(*pool->index) +
 	       remote.total_slots * sizeof(u32) + remote.total_slots / 8 +
 	       remote.slabs * sizeof(struct rmk_slab);

@@ -21,6 +21,7 @@ struct rmk_pool {
 	u64 npages;
 	struct core_entry *index;	/* [npages], each guarded by rmk_pool_lock() */
 	struct rmk_remote *remote;
+	struct rmk_slabs *slabs;	/* the remote's */
 	struct rmk_ztier *ztier;
 	struct rmk_stats __percpu *stats;
 	spinlock_t locks[RMK_POOL_LOCKS];

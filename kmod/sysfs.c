@@ -55,9 +55,9 @@ enum remote_value { SLABS, SLABS_REVOKING, SLOTS_TOTAL, SLOTS_USED, GRANTED, REL
 
 static u64 get_remote(struct rmk_pool *pool, u32 arg)
 {
-	struct rmk_remote_stats s;
+	struct rmk_slabs_stats s;
 
-	rmk_remote_stats(pool->remote, &s);
+	rmk_slabs_stats(pool->slabs, &s);
 	switch ((enum remote_value)arg) {
 	case SLABS:
 		return s.slabs;
@@ -76,7 +76,7 @@ static u64 get_remote(struct rmk_pool *pool, u32 arg)
 	case FENCED:
 		return s.fenced;
 	case DENIED:
-		return s.denied;
+		return rmk_remote_denied(pool->remote);
 	}
 	return 0;
 }
@@ -170,10 +170,10 @@ static DEVICE_ATTR_RW(zpool_limit_bytes);
 static ssize_t mm_stat_show(struct device *dev, struct device_attribute *attr, char *buf)
 {
 	struct rmk_pool *pool = rmk_swapdev_pool(dev);
-	struct rmk_remote_stats remote;
+	struct rmk_slabs_stats remote;
 	struct rmk_ztier_stats z;
 
-	rmk_remote_stats(pool->remote, &remote);
+	rmk_slabs_stats(pool->slabs, &remote);
 	rmk_ztier_stats(pool->ztier, &z);
 	return sysfs_emit(buf, "%8llu %8llu %8llu %8llu %8llu %8llu %8llu %8llu\n",
 			  get_pages(pool, CORE_REMOTE), get_pages(pool, CORE_ZSTD),
