@@ -39,7 +39,7 @@ struct core_entry core_entry_remote(const struct core_remote *r)
 
 struct core_entry core_entry_zstd(u64 handle, u32 crc)
 {
-	return (struct core_entry){ (handle & ~WHERE_MASK) | CORE_ZSTD, crc };
+	return (struct core_entry){ handle | CORE_ZSTD, crc };
 }
 
 enum core_where core_entry_where(struct core_entry e)

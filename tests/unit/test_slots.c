@@ -143,6 +143,11 @@ static void refuse(void)
 	CU_ASSERT_EQUAL(core_slots_free(&s, 199, 1), 0);
 	CU_ASSERT_EQUAL(core_slots_free(&s, 199, 1), -EINVAL);
 	CU_ASSERT_EQUAL(core_slots_alloc(&s, 0, &first), 0);
+
+	/* one beyond a map without spare bits: the next word is not even looked at */
+	reset(&s, MAX_SLOTS);
+	CU_ASSERT_EQUAL(take(&s, MAX_SLOTS, &first), MAX_SLOTS);
+	CU_ASSERT_EQUAL(core_slots_free(&s, MAX_SLOTS - 1, 2), -EINVAL);
 }
 
 /* A run that is there is found wherever the cursor stands, within the bounded search. */
@@ -167,6 +172,28 @@ static void find_hole(void)
 					CU_PASS("hole found");
 				}
 			}
+}
+
+/* No run is long enough: the longest is taken, the first of equals. */
+static void longest(void)
+{
+	static const struct {
+		u32 at, len;
+	} holes[] = { { 3, 1 }, { 10, 5 }, { 60, 9 }, { 100, 9 }, { 120, 7 } };
+	static const u32 order[] = { 60, 100, 120, 10, 3 };
+	struct core_slots s;
+	u32 i, first;
+
+	reset(&s, 200);
+	CU_ASSERT_EQUAL_FATAL(core_slots_alloc(&s, 200, &first), 200);
+	for (i = 0; i < ARRAY_SIZE(holes); i++)
+		CU_ASSERT_EQUAL(core_slots_free(&s, holes[i].at, holes[i].len), 0);
+	for (i = 0; i < ARRAY_SIZE(order); i++) {
+		s.cursor = 0;
+		CU_ASSERT(core_slots_alloc(&s, 16, &first) > 0);
+		CU_ASSERT_EQUAL(first, order[i]);
+	}
+	CU_ASSERT_EQUAL(s.used, 200);
 }
 
 /* With every second slot free a long run is not to be had: one slot, after a bounded search. */
@@ -222,6 +249,7 @@ CU_TestInfo unit_tests[] = {
 	{ "neighbours are contiguous", neighbours },
 	{ "bad frees change nothing", refuse },
 	{ "a hole is found from any cursor", find_hole },
+	{ "the longest of short runs", longest },
 	{ "fragmented map", fragmented },
 	{ "no slot twice, none lost", interleave },
 	CU_TEST_INFO_NULL,

@@ -149,6 +149,7 @@ static const struct {
 	{ "cm-req-write", 6, 1, 1, 0 },		/* control taken up again */
 	{ "cm-req-write", 6, 1, 2, 0 },
 	{ "cm-req-write", 6, 1, 3, 0 },
+	{ "cm-req-write", 6, 1, 0, -EINVAL },
 	{ "cm-req-write", 6, 1, 5, -EINVAL },
 	{ "cm-req-write", 6, 1, 0xff, -EINVAL },
 	{ "cm-req-write", 16, 8, 0, -EINVAL },
