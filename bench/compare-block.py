@@ -44,8 +44,6 @@ VERBS = {
 BROKER = TREE / "build/rdma-broker"
 SLAB = 16 * MIB
 DONATE_MORE = 4 * SLAB     # slabs are asked for ahead of need
-# siw sends from a kernel thread, which a program that polls would keep from its one CPU
-SIW_OPTIONS = "-R -e"
 TRIES = 5            # of a perftest row: its latency can come out as "inf" here
 
 NVMET = """
@@ -64,7 +62,7 @@ ln -s /sys/kernel/config/nvmet/subsystems/$1 ports/$2/subsystems/$1
 NVME = """
 for try in {1..5}; do
 	# 5.10 gives up after 3 s, which a busy host can take
-	nvme connect -t $1 -a 10.7.7.1 -s 442$2 -n $1 >/dev/null && break
+	nvme connect -t $1 -a 10.7.7.1 -s 442$2 -n $1 && break
 done
 for try in {1..100}; do
 	for c in /sys/class/nvme/nvme*; do
@@ -85,7 +83,7 @@ def script(text, *words):
 def nvme(target, host, transport, port):
     """Export /dev/ram(port) of target over transport; returns host's device."""
     target.check(script(NVMET, transport, port, f"/dev/ram{port}"))
-    return host.check(script(NVME, transport, port)).strip()
+    return host.check(script(NVME, transport, port)).split()[-1]
 
 
 def zram(host, size):
@@ -97,7 +95,7 @@ def zram(host, size):
 def ramster(donor, borrower, module, size):
     """ramsterd with a donation on donor, the module on borrower."""
     donation = size + DONATE_MORE
-    donor.spawn(f"exec {BROKER}/ramsterd --donate={donation}")
+    donor.spawn(f"exec {BROKER}/ramsterd --listen={donor.ip} --donate={donation}")
     donor.check(f"for try in {{1..100}}; do {BROKER}/ramsterctl status && exit; sleep 0.1; done; "
                 "exit 1", 30)
     borrower.check(f"insmod {module} broker={donor.ip} size={size} slab_size={SLAB}")
@@ -149,7 +147,10 @@ def measure(node, device, size, row, runtime):
 def perftest(nodes, wire, tool, column):
     """One number of a perftest tool, node 2 the client."""
     one, two = nodes
-    how = f"-F -d {wire}0 " + (SIW_OPTIONS if wire == "siw" else "-x 1")
+    how = f"-F -d {wire}0 " + ("-R" if wire == "siw" else "-x 1")
+    if wire == "siw" and "read" in tool:
+        # siw sends from a kernel thread, which a client that polls would keep from its one CPU
+        how += " -e"
     listens = ("rdma resource show cm_id | grep -q 'state LISTEN'" if wire == "siw"
                else "ss -Hltn 'sport = :18515' | grep -q .")
     for _ in range(TRIES):
@@ -167,6 +168,7 @@ def run(nodes, args, size):
     """All repetitions: {row: {device: [results]}} and {tool: [numbers]}."""
     for node in nodes:
         node.favour(-15)
+    nodes[1].check(f"ping -q -c 1 {nodes[0].ip}")
     devices = set_up(nodes, args.devices, size)
     for name, path in devices.items():
         note(f"filling {name} ({path})")
