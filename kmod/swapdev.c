@@ -26,14 +26,27 @@
 #define DEMAND_PAGES	8
 #define MAX_DISCARD	(64u << 20)
 
+/*
+ * A lone page fault is waited for on the spot, because going to sleep and being
+ * woken costs as much as a fast wire does. Another task could use the CPU
+ * meanwhile: hence the limit, and no waiting where reads take longer anyway.
+ * Only for swap: who submits direct I/O may be about to submit more.
+ */
+static unsigned int poll_us = 60;
+module_param(poll_us, uint, 0644);
+MODULE_PARM_DESC(poll_us, "wait for a single swap-in this long before sleeping, in microseconds (default 60; 0: never)");
+
 struct rmk_swapdev {
 	struct rmk_pool *pool;
+	atomic_t reading;	/* reads under way */
+	u32 read_ns;		/* what a read takes, moving average over 8; racy by design */
 	struct gendisk *disk;
 	struct blk_mq_tag_set tags;
 };
 
 struct command {
 	u64 start;		/* ns */
+	u32 ends;		/* counts completions, for the one who waits on the spot */
 	unsigned long since;	/* jiffies when the request first came */
 	struct rmk_io io;
 };
@@ -46,13 +59,20 @@ static struct request *request_of(struct rmk_io *io)
 static void end(struct request *rq, int err)
 {
 	struct command *cmd = blk_mq_rq_to_pdu(rq);
-	struct rmk_stats __percpu *stats = cmd->io.pool->stats;
+	struct rmk_swapdev *d = rq->q->queuedata;
+	struct rmk_stats __percpu *stats = d->pool->stats;
+	u64 ns = ktime_get_ns() - cmd->start;
 	bool write = op_is_write(req_op(rq));
 
 	rmk_count(stats, write ? RMK_WRITES : RMK_READS, cmd->io.npages);
 	if (err)
 		rmk_count(stats, write ? RMK_WRITE_ERRORS : RMK_READ_ERRORS, cmd->io.npages);
-	rmk_stats_latency(stats, write, ktime_get_ns() - cmd->start);
+	rmk_stats_latency(stats, write, ns);
+	if (!write) {
+		d->read_ns += ((s64)min_t(u64, ns, NSEC_PER_SEC) - (s64)d->read_ns) / 8;
+		atomic_dec(&d->reading);
+	}
+	WRITE_ONCE(cmd->ends, cmd->ends + 1);
 	blk_mq_end_request(rq, errno_to_blk_status(err));
 }
 
@@ -96,8 +116,30 @@ static bool set_pages(struct request *rq, struct rmk_io *io)
 	return true;
 }
 
-static void transfer(struct request *rq, struct rmk_io *io)
+/* Swap-in locks its page and waits for it; direct I/O does not lock the user's. */
+static bool is_swap_in(const struct rmk_io *io)
 {
+	return PageLocked(io->page[0].page) && PageSwapBacked(io->page[0].page);
+}
+
+/* The request may end, and its memory serve another, while we look: then ends moves on. */
+static void wait_briefly(struct rmk_swapdev *d, struct command *cmd, u32 ends, u64 start)
+{
+	u64 limit = (u64)READ_ONCE(poll_us) * NSEC_PER_USEC;
+
+	if (atomic_read(&d->reading) != 1 || READ_ONCE(d->read_ns) > limit)
+		return;
+	while (READ_ONCE(cmd->ends) == ends && ktime_get_ns() - start < limit)
+		cpu_relax();
+}
+
+static void transfer(struct rmk_swapdev *d, struct request *rq, struct command *cmd)
+{
+	struct rmk_io *io = &cmd->io;
+	u64 start = cmd->start;
+	u32 ends = cmd->ends;
+	bool wait;
+
 	if (!set_pages(rq, io)) {
 		pr_warn_once("refused a request whose buffers are not page-aligned\n");
 		io->npages = 0;
@@ -110,7 +152,10 @@ static void transfer(struct request *rq, struct rmk_io *io)
 	}
 	io->lane = (rq->cmd_flags & REQ_RAHEAD) || io->npages > DEMAND_PAGES ? RMK_LANE_BULK :
 									       RMK_LANE_DEMAND;
-	rmk_io_get(io);
+	wait = io->lane == RMK_LANE_DEMAND && is_swap_in(io);
+	rmk_io_get(io);	/* from here on the io may be somebody else's */
+	if (wait)
+		wait_briefly(d, cmd, ends, start);
 }
 
 static blk_status_t queue_rq(struct blk_mq_hw_ctx *hctx, const struct blk_mq_queue_data *bd)
@@ -124,11 +169,13 @@ static blk_status_t queue_rq(struct blk_mq_hw_ctx *hctx, const struct blk_mq_que
 		rq->rq_flags |= RQF_DONTPREP;
 		cmd->since = jiffies;
 		cmd->start = ktime_get_ns();
+		if (req_op(rq) == REQ_OP_READ)
+			atomic_inc(&d->reading);
 	}
 	switch (req_op(rq)) {
 	case REQ_OP_READ:
 	case REQ_OP_WRITE:
-		transfer(rq, &cmd->io);
+		transfer(d, rq, cmd);
 		return BLK_STS_OK;
 	case REQ_OP_DISCARD:
 	case REQ_OP_WRITE_ZEROES:
