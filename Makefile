@@ -17,7 +17,7 @@ JOBS	?= $(shell nproc)
 LABEL	?= .
 
 all:
-	cmake -S . -B $(BUILD)
+	cmake -S . -B $(BUILD) -DBUILD_TESTING=OFF
 	cmake --build $(BUILD) -j $(JOBS)
 
 san:

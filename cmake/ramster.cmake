@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-only
-# Compiler flags and the functions by which each folder declares its tests.
+# Compiler flags, and the functions by which each folder declares its tests
+# (which do nothing in a tree without BUILD_TESTING).
 
 set(RAMSTER_WARNINGS -Wall -Wextra -Wstrict-prototypes -Wmissing-prototypes -Wshadow)
 if(RAMSTER_WERROR)
@@ -16,12 +17,17 @@ else()
 	add_compile_options(-D_FORTIFY_SOURCE=2 -fstack-protector-strong)
 endif()
 
-find_program(RAMSTER_CLANG NAMES clang-14 clang REQUIRED)
+if(BUILD_TESTING)
+	find_program(RAMSTER_CLANG NAMES clang-14 clang REQUIRED)
+endif()
 
 # ramster_unit_test(NAME SOURCE... [LIBS LIB...])
 #
 # A CUnit program over unit.h's harness, registered with ctest as unit-NAME.
 function(ramster_unit_test name)
+	if(NOT BUILD_TESTING)
+		return()
+	endif()
 	cmake_parse_arguments(arg "" "" "LIBS" ${ARGN})
 	add_executable(unit-${name} ${arg_UNPARSED_ARGUMENTS} ${CMAKE_SOURCE_DIR}/tests/unit/unit.c)
 	target_include_directories(unit-${name} PRIVATE ${CMAKE_SOURCE_DIR}/tests/unit)
@@ -38,6 +44,9 @@ endfunction()
 # tree. SOURCE includes every .c file it needs (sources of core/ too: they
 # must be instrumented).
 function(ramster_fuzzer name)
+	if(NOT BUILD_TESTING)
+		return()
+	endif()
 	cmake_parse_arguments(arg "" "" "LIBS" ${ARGN})
 	set(exe ${CMAKE_CURRENT_BINARY_DIR}/fuzz-${name})
 	set(sources)

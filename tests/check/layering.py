@@ -68,7 +68,8 @@ def _core(root, path, text):
 
 
 def _rdma(_root, path, text):
-    if str(path) not in VERBS:
+    # The lab's borrowers break the protocol on purpose, which takes verbs of their own.
+    if str(path) not in VERBS and not path.is_relative_to("tests/vm"):
         for _, name in includes(text):
             if name.startswith(("rdma/", "infiniband/")):
                 yield f"includes {name}: RDMA is for {', '.join(sorted(VERBS))} alone"

@@ -24,6 +24,8 @@ CLEAN = {
 ROWS = (
     ("kmod/pool.c", '#include "../core/wire.h"\n#include <linux/slab.h>\n', None),
     ("core/a.c", '#include "wire.h"\nint freely(void); int lifetime(int clocks);\n', None),
+    ("tests/vm/bad.c", "#include <rdma/rdma_cma.h>\n", None),
+    ("tests/unit/bad.c", "#include <rdma/rdma_cma.h>\n", "rdma/rdma_cma.h"),
     ("include/ramster/b.h", "#include <linux/types.h>\n#include <errno.h>\n", "errno.h"),
     ("include/ramster/b.h", '#include "ramster_wire.h"\n', "ramster_wire.h"),
     ("include/ramster/b.h", "struct b { __u32 x; };\n", "compile alone with gcc"),
