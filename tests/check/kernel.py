@@ -30,6 +30,8 @@ EXCUSED = (
      "its userspace half makes the kernel's names from C's own"),
     ("kmod/compat", {"LINUX_VERSION_CODE", "DEPRECATED_API", "NEW_TYPEDEFS"},
      "this folder exists for other versions and what they call things"),
+    ("kmod/compat/blk.h", {"MACRO_WITH_FLOW_CONTROL"},
+     "the macros define whole functions, whose signatures differ by version"),
     ("kmod/compat/zstd.h", {"CAMELCASE"}, "zstd's names before 5.16"),
     ("kmod/ztier.c", {"CAMELCASE"}, "a field of zstd's parameters"),
 )
