@@ -7,7 +7,6 @@ the host, is at /share in the guest. A machine never outlives this process.
 """
 import atexit
 import base64
-import ctypes
 import itertools
 import os
 import re
@@ -15,12 +14,13 @@ import shutil
 import signal
 import socket
 import subprocess
+import sys
 import threading
 import time
 from functools import lru_cache
 from pathlib import Path
 
-from . import cache, kernels, rootfs
+from . import cache, kernels, qemu_net, rootfs
 
 QEMU = "qemu-system-x86_64"
 # The settings that were fastest under emulation: two vCPUs of one guest fight over locks, and a
@@ -40,7 +40,6 @@ SPLAT = re.compile(
     r"|Bad (page|rss-counter|swap)|Objects remaining|UBSAN|KASAN|KCSAN|kmemleak: [1-9]")
 
 _live = set()
-_PR_SET_PDEATHSIG = 1
 
 
 class LabError(RuntimeError):
@@ -53,8 +52,7 @@ def _end_all():
 
 
 def _on_sigterm(number, _frame):
-    _end_all()
-    os._exit(128 + number)
+    sys.exit(128 + number)  # so that with blocks and atexit do their part
 
 
 @lru_cache
@@ -66,33 +64,42 @@ def _guard():
             signal.signal(signal.SIGTERM, _on_sigterm)
 
 
-def _die_with_parent():
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-
-
 @lru_cache
-def _cpu_options():
+def _cpu_options(kernel):
     """KVM where a guest really boots with it; a device node alone says nothing."""
     if not os.access("/dev/kvm", os.R_OK | os.W_OK):
         return EMULATED
     boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
     note = cache.root() / "kvm-probe"
-    if note.exists() and note.read_text().split()[:1] == [boot]:
-        return VIRTUALISED if note.read_text().split()[1] == "works" else EMULATED
-    entry = kernels.prepare("61")
+    if not note.exists() or note.read_text().split()[0] != boot:
+        works = _kvm_boots(kernels.prepare(kernel))
+        cache.say("KVM works" if works else "KVM does not boot a guest here: emulating")
+        note.write_text(f"{boot} {'works' if works else 'hangs'}")
+    return VIRTUALISED if note.read_text().split()[1] == "works" else EMULATED
+
+
+def _kvm_boots(entry):
     command = [QEMU, "-nodefaults", "-no-user-config", "-display", "none", "-m", "256",
                *VIRTUALISED, "-kernel", str(entry / "vmlinux"), "-initrd", str(entry / "initrd"),
                "-append", f"{CMDLINE} labprobe", "-no-reboot", "-serial", "stdio"]
     with subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                          stderr=subprocess.DEVNULL, preexec_fn=_die_with_parent) as probe:
+                          stderr=subprocess.DEVNULL, preexec_fn=qemu_net.in_child) as probe:
         try:
-            works = b"LAB-ALIVE" in probe.communicate(timeout=6)[0]
+            return b"LAB-ALIVE" in probe.communicate(timeout=6)[0]
         except subprocess.TimeoutExpired:
             probe.kill()
-            works = False
-    cache.say("KVM works" if works else "KVM does not boot a guest here: emulating")
-    note.write_text(f"{boot} {'works' if works else 'hangs'}")
-    return VIRTUALISED if works else EMULATED
+            return False
+
+
+def splats(log):
+    """The faults that a kernel log tells of."""
+    lines = log.splitlines()
+    blocks, end = [], -1
+    for i, line in enumerate(lines):
+        if i >= end and SPLAT.search(line):
+            end = i + 30
+            blocks.append("\n".join(lines[max(0, i - 2):end]))
+    return blocks
 
 
 class Job:
@@ -155,19 +162,19 @@ class Machine:
         self._mem = mem
         self._append = f"lab.name={name} lab.ip={number} lab.rxe={int(rxe)} {append}"
         self._disks = disks
-        self._jobs = {}
         self._numbers = itertools.count()
-        self._ready = Job(self, 0, "boot")
         self._send_lock = threading.Lock()
+        self._jobs, self._ready = {}, None
         self._process = self._control = None
 
     def _command(self, control_fd):
         entry = kernels.prepare(self.kernel)
         command = [
             QEMU, "-nodefaults", "-no-user-config", "-display", "none", "-machine", "q35",
-            *_cpu_options(), "-smp", "1", "-m", str(self._mem), "-no-reboot",
+            *_cpu_options(self.kernel), "-smp", "1", "-m", str(self._mem), "-no-reboot",
             "-kernel", str(entry / "vmlinux"), "-initrd", str(entry / "initrd"),
-            "-append", f"{CMDLINE} {self._append}", "-serial", f"file:{self.console}",
+            "-append", f"{CMDLINE} {self._append}", "-serial", "chardev:console",
+            "-chardev", f"file,id=console,path={self.console},append=on",
             "-device", "virtio-serial-pci", "-chardev", f"socket,id=control,fd={control_fd}",
             "-device", "virtserialport,chardev=control,name=lab", "-device", "virtio-rng-pci",
             "-fsdev", f"local,id=share,path={self._share},security_model=none",
@@ -186,6 +193,7 @@ class Machine:
     def start(self):
         """Begin to boot; ready() waits for the end. Call from a thread that lives on."""
         _guard()
+        self._jobs, self._ready = {}, Job(self, 0, "boot")
         lab = self._share / "lab"
         lab.mkdir(parents=True, exist_ok=True)
         shutil.copy(kernels.GUEST / "init", lab / "init")
@@ -195,11 +203,12 @@ class Machine:
             self._process = subprocess.Popen(
                 self._command(theirs.fileno()), stdin=subprocess.DEVNULL, stdout=out,
                 stderr=subprocess.STDOUT, pass_fds=[theirs.fileno()], start_new_session=True,
-                preexec_fn=_die_with_parent)
+                preexec_fn=qemu_net.in_child)
         self._control = ours
         self._started = time.monotonic()
         _live.add(self)
-        threading.Thread(target=self._read, daemon=True).start()
+        threading.Thread(target=self._read, args=(ours, self._ready, self._jobs),
+                         daemon=True).start()
 
     def ready(self, timeout=120):
         """Wait for the boot's end."""
@@ -213,17 +222,18 @@ class Machine:
         cache.say(f"{self.name}: kernel {self.kernel} up after "
                   f"{time.monotonic() - self._started:.1f} s")
 
-    def _read(self):
-        with self._control.makefile("r", encoding="ascii", errors="replace") as lines:
+    @staticmethod
+    def _read(control, ready, jobs):
+        with control.makefile("r", encoding="ascii", errors="replace") as lines:
             try:
                 for line in lines:
                     number, code, *text = line.split()
                     output = base64.b64decode(text[0]).decode(errors="replace") if text else ""
-                    job = self._ready if number == "ready" else self._jobs.pop(number)
+                    job = ready if number == "ready" else jobs.pop(number)
                     job.finish(int(code), output)
             except OSError:
                 pass  # the guest is gone
-        for job in [self._ready, *self._jobs.values()]:
+        for job in [ready, *list(jobs.values())]:
             if job.running():
                 job.finish(None, "")
 
@@ -270,15 +280,10 @@ class Machine:
         return self.log()
 
     def warnings(self):
-        """Lines of the kernel log that tell of a kernel fault, each with its surroundings."""
-        lines = self.dmesg().splitlines()
-        hits = [i for i, line in enumerate(lines) if SPLAT.search(line)]
-        blocks, end = [], -1
-        for i in hits:
-            if i >= end:
-                end = i + 30
-                blocks.append("\n".join(lines[max(0, i - 2):end]))
-        return blocks
+        """Parts of the kernel log that tell of a kernel fault, each with its surroundings."""
+        # The guest's log may have lost its beginning, the console lacks what is less than a
+        # warning: one of them has it.
+        return splats(self.dmesg()) or splats(self.log())
 
     def _end(self, number):
         if self._process and self._process.poll() is None:

@@ -5,7 +5,9 @@ Two guests send to each other directly. More go through a learning switch, a
 process of its own: `qemu_net.py DIRECTORY COUNT`. Sockets have names, so a
 guest that comes back after a kill finds its place again.
 """
+import ctypes
 import select
+import signal
 import socket
 import subprocess
 import sys
@@ -13,6 +15,21 @@ import tempfile
 from pathlib import Path
 
 FRAME = 65536 + 128     # bytes; a guest may hand over a whole TCP segment before it is cut
+QUEUE = 512             # frames; unix sockets queue 10 by default, which makes rxe retry
+CLONE_NEWNET = 0x40000000
+PR_SET_PDEATHSIG = 1
+
+
+def in_child():
+    """What every process of the lab does before it starts: die with its parent, and live in a
+    network namespace with longer socket queues.
+
+    The host's setting stays as it is, and a guest can reach nothing but its segment. Without
+    root the namespace stays as it was, and is slower.
+    """
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    if ctypes.CDLL(None).unshare(CLONE_NEWNET) == 0:
+        Path("/proc/sys/net/unix/max_dgram_qlen").write_text(str(QUEUE), encoding="ascii")
 
 
 class Segment:
@@ -25,7 +42,7 @@ class Segment:
         if count > 2:
             self._switch = subprocess.Popen(
                 [sys.executable, __file__, self._dir.name, str(count)],
-                stdin=subprocess.DEVNULL, stdout=subprocess.PIPE)
+                stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, preexec_fn=in_child)
             self._switch.stdout.readline()  # its sockets exist
 
     def netdev(self, index):
