@@ -96,7 +96,7 @@ def ramster(donor, borrower, module, size):
     """ramsterd with a donation on donor, the module on borrower."""
     donation = size + DONATE_MORE
     donor.spawn(f"exec {BROKER}/ramsterd --listen={donor.ip} --donate={donation}")
-    donor.check(f"for try in {{1..100}}; do {BROKER}/ramsterctl status && exit; sleep 0.1; done; "
+    donor.check(f"for try in {{1..100}}; do {BROKER}/ramsterctl status >/dev/null 2>&1 && exit; sleep 0.1; done; "
                 "exit 1", 30)
     borrower.check(f"insmod {module} broker={donor.ip} size={size} slab_size={SLAB}")
     return "/dev/ramster0"
@@ -167,7 +167,7 @@ def perftest(nodes, wire, tool, column):
 def run(nodes, args, size):
     """All repetitions: {row: {device: [results]}} and {tool: [numbers]}."""
     for node in nodes:
-        node.favour(-15)
+        node.favour(-20)
     nodes[1].check(f"ping -q -c 1 {nodes[0].ip}")
     devices = set_up(nodes, args.devices, size)
     for name, path in devices.items():
@@ -261,7 +261,8 @@ def main():
     size = args.size * MIB
     options = [f"brd.rd_size={args.size << 10}", "brd.rd_nr=2"]
     memory = f"{3 * args.size + 320}M"
-    with uml_node.Pair(wire=args.wire, memory=memory, name=f"compare-block-{args.wire}", options=options) as nodes:
+    with uml_node.Pair(wire=args.wire, memory=memory, name=f"compare-block-{args.wire}",
+                       options=options) as nodes:
         rows, verbs = run(nodes, args, size)
         warnings = sum((node.warnings() for node in nodes), [])
     report = f"Wire {args.wire}, {args.repeat} × {args.runtime} s per row, {args.size} MiB\n\n"

@@ -83,6 +83,7 @@ class Node:
         self._scratch = Path(tempfile.mkdtemp(prefix="ramlab-", dir="/dev/shm"))
         self._console, guest = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
         shutil.copy("/proc/cpuinfo", run / "cpuinfo")
+        (run / "seed").write_bytes(os.urandom(64))
         vectors = [f"vec{i}:transport=fd,fd={s.fileno()},mtu={MTU},depth=128"
                    for i, s in enumerate(links)]
         command = [kernel, "root=/dev/root", "rootfstype=hostfs", "rootflags=/", "ro",
@@ -102,7 +103,9 @@ class Node:
         """Set the host's priority of the whole instance, -20..19; only root may go below 0.
 
         A session is one scheduling group where autogroup is on, and then the
-        group's value decides, not the processes'.
+        group's value decides, not the processes'. Real-time priority would
+        not do: a program that spins shares it with the kernel below it, which
+        then waits for the program's slice to end.
         """
         os.setpriority(os.PRIO_PGRP, self._process.pid, nice)
         group = Path(f"/proc/{self._process.pid}/autogroup")
