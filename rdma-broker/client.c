@@ -12,7 +12,8 @@
 
 #include "log.h"
 
-#define SILENT_PERIODS 5 /* as ramster_wire.h promises */
+#define SILENT_PERIODS 5	   /* as ramster_wire.h promises */
+#define FENCE_CHECK_US 30000000ull /* how long lanes are looked at after a fence */
 /*
  * Messages that nothing else limits: heartbeats and requests. The shortest
  * heartbeat period makes 100 a second; a release needs a slab to release.
@@ -70,7 +71,7 @@ static void links_destroy(struct rmb_client *client)
 	struct rmb_link *link, *tmp;
 
 	DL_FOREACH_SAFE(client->links, link, tmp)
-	link_destroy(link);
+		link_destroy(link);
 }
 
 /* End the session: connections at once, slabs one by one, then the rest. */
@@ -426,6 +427,18 @@ const struct rmb_verbs_ops rmb_client_ops = {
 
 /* ---- liveness ---- */
 
+/* Lanes that ran into a fence: end them, so that the borrower opens new ones at once. */
+static void lanes_check(struct rmb_client *client, uint64_t now)
+{
+	struct rmb_link *link, *tmp;
+
+	if (!client->fenced_us || now > client->fenced_us + FENCE_CHECK_US)
+		return;
+	DL_FOREACH_SAFE(client->links, link, tmp)
+		if (link != client->control && rmb_conn_broken(link->conn))
+			link_destroy(link);
+}
+
 static void client_tick(struct rmb_client *client, uint64_t now, uint64_t free_bytes)
 {
 	uint32_t period = client->all->cfg->heartbeat_ms;
@@ -440,13 +453,17 @@ static void client_tick(struct rmb_client *client, uint64_t now, uint64_t free_b
 		client->tokens = TOKENS_MAX;
 	if (!client->control)
 		return;
-	if (now > client->heard_us + limit)
+	if (now > client->heard_us + limit) {
 		client_drop(client, "silent for five heartbeats");
-	else if (rmb_conn_unsent(client->control->conn) &&
-		 now > rmb_conn_progress_us(client->control->conn) + limit)
+		return;
+	}
+	if (rmb_conn_unsent(client->control->conn) &&
+	    now > rmb_conn_progress_us(client->control->conn) + limit) {
 		client_drop(client, "takes no messages");
-	else
-		rmb_client_send(client, &msg, 0);
+		return;
+	}
+	rmb_client_send(client, &msg, 0);
+	lanes_check(client, now);
 }
 
 static int on_tick(sd_event_source *source, uint64_t usec, void *opaque)
@@ -456,8 +473,9 @@ static int on_tick(sd_event_source *source, uint64_t usec, void *opaque)
 	uint64_t free_bytes = rmb_lend_free(all->lend), now = now_us(all);
 
 	(void)usec;
-	HASH_ITER(hh, all->sessions, client, tmp)
-	client_tick(client, now, free_bytes);
+	HASH_ITER(hh, all->sessions, client, tmp) {
+		client_tick(client, now, free_bytes);
+	}
 	sd_event_source_set_time(source, now + all->cfg->heartbeat_ms * 1000ull);
 	sd_event_source_set_enabled(source, SD_EVENT_ONESHOT);
 	return 0;
@@ -484,7 +502,7 @@ void rmb_clients_uninit(struct rmb_clients *all)
 	struct rmb_client *client, *tmp;
 
 	HASH_ITER(hh, all->sessions, client, tmp)
-	client_destroy(client);
+		client_destroy(client);
 	sd_event_source_disable_unref(all->tick);
 }
 
@@ -497,7 +515,7 @@ void rmb_clients_bye(struct rmb_clients *all)
 	struct rmb_client *client, *tmp;
 
 	HASH_ITER(hh, all->sessions, client, tmp)
-	rmb_client_send(client, &msg, 0);
+		rmb_client_send(client, &msg, 0);
 }
 
 unsigned int rmb_clients_unsent(const struct rmb_clients *all)
@@ -506,7 +524,7 @@ unsigned int rmb_clients_unsent(const struct rmb_clients *all)
 	unsigned int unsent = 0;
 
 	HASH_ITER(hh, all->sessions, client, tmp)
-	if (client->control)
-		unsent += rmb_conn_unsent(client->control->conn);
+		if (client->control)
+			unsent += rmb_conn_unsent(client->control->conn);
 	return unsent;
 }

@@ -40,7 +40,8 @@ struct rmb_client {
 	bool dying;
 	uint64_t heard_us; /* last message; CLOCK_MONOTONIC, as all times here */
 	uint64_t since_us;
-	uint32_t tokens; /* messages it may send before it counts as a flood */
+	uint64_t fenced_us; /* last fence of a slab of this session, or 0 */
+	uint32_t tokens;    /* messages it may send before it counts as a flood */
 	sd_event_source *grace;
 	uint64_t msgs_in, msgs_out;
 	uint64_t used_pages; /* its own word */

@@ -273,8 +273,7 @@ void rmb_control_ended(struct rmb_control *control, uint64_t id, uint64_t bytes,
 	struct peer *peer, *tmp;
 	size_t i;
 
-	DL_FOREACH_SAFE(control->peers, peer, tmp)
-	{
+	DL_FOREACH_SAFE(control->peers, peer, tmp) {
 		for (i = 0; i < peer->n_ids && peer->ids[i] != id; i++)
 			;
 		if (i == peer->n_ids)
@@ -443,7 +442,7 @@ void rmb_control_destroy(struct rmb_control *control)
 	struct peer *peer, *tmp;
 
 	DL_FOREACH_SAFE(control->peers, peer, tmp)
-	peer_close(peer);
+		peer_close(peer);
 	sd_event_source_disable_unref(control->io);
 	unlink(control->daemon->cfg.socket);
 	close(control->fd);

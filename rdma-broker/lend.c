@@ -99,10 +99,12 @@ static void reap_one(struct rmb_lend *lend)
 	rmb_slab_clear(slab);
 	lend->granted -= slab->bytes;
 	client->granted -= slab->bytes;
-	if (fenced)
+	if (fenced) {
 		lend->total_fenced++;
-	else
+		client->fenced_us = now_us(lend);
+	} else {
 		lend->total_released++;
+	}
 	rmb_log(fenced ? LOG_NOTICE : LOG_INFO, "slab %" PRIu64 " (%s) of %s is back: %s%s%s",
 		slab->id, rmb_size_format(slab->bytes, size), rmb_client_name(client),
 		fenced ? "fenced" : "released", fenced ? ", reason: " : "",
@@ -169,8 +171,8 @@ static uint64_t staying_bytes(const struct rmb_client *client)
 	uint64_t bytes = 0;
 
 	DL_FOREACH(client->slabs, slab)
-	if (slab_stays(slab))
-		bytes += slab->bytes;
+		if (slab_stays(slab))
+			bytes += slab->bytes;
 	return bytes;
 }
 
@@ -181,8 +183,7 @@ static struct rmb_slab *pick_victim(struct rmb_lend *lend)
 	struct rmb_client *most = NULL;
 	uint64_t bytes, most_bytes = 0;
 
-	HASH_ITER(hh, lend->slabs, slab, tmp)
-	{
+	HASH_ITER(hh, lend->slabs, slab, tmp) {
 		if (slab->client == most || slab->client->slabs != slab)
 			continue; /* each client once, at its first slab */
 		bytes = staying_bytes(slab->client);
@@ -194,8 +195,8 @@ static struct rmb_slab *pick_victim(struct rmb_lend *lend)
 	if (!most)
 		return NULL;
 	DL_FOREACH(most->slabs, victim)
-	if (slab_stays(victim))
-		break;
+		if (slab_stays(victim))
+			break;
 	return victim;
 }
 
@@ -244,8 +245,8 @@ static uint64_t all_staying_bytes(struct rmb_lend *lend)
 	uint64_t bytes = 0;
 
 	HASH_ITER(hh, lend->slabs, slab, tmp)
-	if (slab_stays(slab))
-		bytes += slab->bytes;
+		if (slab_stays(slab))
+			bytes += slab->bytes;
 	return bytes;
 }
 
@@ -296,8 +297,8 @@ void rmb_lend_stop(struct rmb_lend *lend, uint32_t deadline_ms)
 	lend->stopping = true;
 	lend->donation = 0;
 	HASH_ITER(hh, lend->slabs, slab, tmp)
-	if (slab_stays(slab))
-		slab_revoke(lend, slab, &how);
+		if (slab_stays(slab))
+			slab_revoke(lend, slab, &how);
 }
 
 void rmb_lend_fence_all(struct rmb_lend *lend)
@@ -305,7 +306,7 @@ void rmb_lend_fence_all(struct rmb_lend *lend)
 	struct rmb_slab *slab, *tmp;
 
 	HASH_ITER(hh, lend->slabs, slab, tmp)
-	slab_fence(lend, slab, RAMSTER_REASON_SHUTDOWN);
+		slab_fence(lend, slab, RAMSTER_REASON_SHUTDOWN);
 }
 
 /* ---- going out ---- */
@@ -503,8 +504,7 @@ void rmb_lend_orphan(struct rmb_lend *lend, struct rmb_client *client)
 	 * Of a grant that it may not have heard of the client cannot give
 	 * anything back: fence it. It has had no time to store pages there.
 	 */
-	DL_FOREACH(client->slabs, slab)
-	{
+	DL_FOREACH(client->slabs, slab) {
 		if (!slab->delivered)
 			slab_fence(lend, slab, RAMSTER_REASON_NONE);
 		else
@@ -517,8 +517,7 @@ void rmb_lend_resume(struct rmb_lend *lend, struct rmb_client *client)
 	uint64_t now = now_us(lend), left_us;
 	struct rmb_slab *slab, *tmp;
 
-	DL_FOREACH_SAFE(client->slabs, slab, tmp)
-	{
+	DL_FOREACH_SAFE(client->slabs, slab, tmp) {
 		slab_step(slab, CORE_LEASE_RESUME);
 		if (slab->state == CORE_LEASE_REVOKING) {
 			left_us = slab->deadline_us > now ? slab->deadline_us - now : 0;
@@ -540,8 +539,7 @@ void rmb_lend_drop(struct rmb_lend *lend, struct rmb_client *client)
 		rmb_client_free(client);
 		return;
 	}
-	DL_FOREACH_SAFE(client->slabs, slab, tmp)
-	{
+	DL_FOREACH_SAFE(client->slabs, slab, tmp) {
 		if (slab->state == CORE_LEASE_FENCED && !slab->addr)
 			slab_reclaim(lend, slab); /* the last one frees the client */
 		else

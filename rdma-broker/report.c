@@ -26,7 +26,7 @@ static unsigned int count_slabs(const struct rmb_daemon *daemon, bool revoking)
 	unsigned int n = 0;
 
 	HASH_ITER(hh, daemon->lend.slabs, slab, tmp)
-	n += slab->addr && (!revoking || slab->deadline);
+		n += slab->addr && (!revoking || slab->deadline);
 	return n;
 }
 
@@ -64,8 +64,7 @@ json_t *rmb_report_slabs(const struct rmb_daemon *daemon)
 	struct rmb_slab *slab, *tmp;
 	uint64_t now = now_us(daemon);
 
-	HASH_ITER(hh, daemon->lend.slabs, slab, tmp)
-	{
+	HASH_ITER(hh, daemon->lend.slabs, slab, tmp) {
 		json_t *one;
 
 		if (!slab->addr)
@@ -102,8 +101,7 @@ json_t *rmb_report_clients(const struct rmb_daemon *daemon)
 	struct rmb_client *client, *tmp;
 	char id[40];
 
-	HASH_ITER(hh, daemon->clients.sessions, client, tmp)
-	{
+	HASH_ITER(hh, daemon->clients.sessions, client, tmp) {
 		id_format(client->id, id);
 		json_array_append_new(list,
 				      json_pack("{s:s, s:s, s:s, s:s, s:I, s:i, s:i, s:i, s:i, s:I, s:I, s:I, s:I, s:I}",

@@ -16,11 +16,16 @@
 
 #include "log.h"
 
-#define RING		64   /* messages posted each way on a control connection */
-#define BACKLOG		1024 /* messages that wait for a place in the ring */
-#define POLL_BATCH	16
-#define POLL_ROUNDS	8 /* batches handled before others get their turn */
-#define RNR_FOREVER	7
+#define RING	    64	 /* messages posted each way on a control connection */
+#define BACKLOG	    1024 /* messages that wait for a place in the ring */
+#define POLL_BATCH  16
+#define POLL_ROUNDS 8 /* batches handled before others get their turn */
+/*
+ * How often a message is offered to a client that has no room for it: about
+ * 4 s by the CM's default timer. Not 7, without end: on Linux 5.10 an rxe
+ * device that talks to itself then spins in the kernel.
+ */
+#define RNR_RETRIES	6
 #define RNR_TIMER_640US 12	     /* IB encoding; the CM's default, 0, means 655 ms */
 #define SEND_WR		(1ull << 32) /* wr_id: SEND_WR | slot, or the receive slot */
 
@@ -376,8 +381,8 @@ static struct ibv_cq *lane_cq(struct rmb_verbs *verbs, struct ibv_context *conte
 	struct lane_cq *lane;
 
 	LL_FOREACH(verbs->lane_cqs, lane)
-	if (lane->context == context)
-		return lane->cq;
+		if (lane->context == context)
+			return lane->cq;
 	lane = calloc(1, sizeof(*lane));
 	if (!lane)
 		return NULL;
@@ -452,7 +457,7 @@ int rmb_conn_accept(struct rmb_conn *conn, struct rmb_pd *pd, void *owner, bool 
 	struct rdma_conn_param param = {
 		.private_data = private_data,
 		.private_data_len = (uint8_t)len,
-		.rnr_retry_count = RNR_FOREVER,
+		.rnr_retry_count = RNR_RETRIES,
 	};
 	struct ibv_device_attr attr;
 	int err;
@@ -483,6 +488,15 @@ void rmb_conn_reject(struct rmb_conn *conn, const void *private_data, size_t len
 {
 	rdma_reject(conn->id, private_data, (uint8_t)len);
 	rmb_conn_destroy(conn);
+}
+
+bool rmb_conn_broken(const struct rmb_conn *conn)
+{
+	struct ibv_qp_init_attr init;
+	struct ibv_qp_attr attr;
+
+	return ibv_query_qp(conn->id->qp, &attr, IBV_QP_STATE, &init) ||
+	       attr.qp_state == IBV_QPS_ERR;
 }
 
 const char *rmb_conn_peer(const struct rmb_conn *conn)
@@ -618,8 +632,7 @@ void rmb_verbs_destroy(struct rmb_verbs *verbs)
 
 	while (verbs->n_listeners)
 		rdma_destroy_id(verbs->listeners[--verbs->n_listeners]);
-	LL_FOREACH_SAFE(verbs->lane_cqs, lane, next)
-	{
+	LL_FOREACH_SAFE(verbs->lane_cqs, lane, next) {
 		ibv_destroy_cq(lane->cq);
 		free(lane);
 	}

@@ -57,6 +57,11 @@ void rmb_conn_send(struct rmb_conn *conn, const struct ramster_msg *msg, uint64_
 unsigned int rmb_conn_unsent(const struct rmb_conn *conn);
 /* When the client last took a message, or the oldest one was sent since. Microseconds. */
 uint64_t rmb_conn_progress_us(const struct rmb_conn *conn);
+/*
+ * Has the connection failed on this side? A lane does when it touches a fenced
+ * slab; rxe up to Linux 6.1 does not tell the client, who then waits in vain.
+ */
+bool rmb_conn_broken(const struct rmb_conn *conn);
 /* Handle now what has arrived; the callbacks may destroy conn. */
 void rmb_conn_drain(struct rmb_conn *conn);
 void rmb_conn_destroy(struct rmb_conn *conn);

@@ -9,12 +9,16 @@
 #include <string.h>
 #include <time.h>
 
-#define N_RECV	 64
-#define SEND_MAX 4096
-#define SEND_AT	 (N_RECV * RAMSTER_MSG_SIZE)
-#define DATA_AT	 8192
-#define SEND_ID	 1000
-#define PORT	 "7470"
+#define N_RECV		  64
+#define SEND_MAX	  4096
+#define SEND_AT		  (N_RECV * RAMSTER_MSG_SIZE)
+#define DATA_AT		  8192
+#define SEND_ID		  1000
+#define IMPATIENT_TIMEOUT 17 /* 4.096 us << 17 = 0.5 s, at least doubled by devices */
+#define PORT		  "7470"
+
+void (*borrower_idle)(void);
+bool borrower_impatient;
 
 static int now_ms(void)
 {
@@ -53,6 +57,8 @@ static int next_event(struct bconn *c, int timeout_ms, enum rdma_cm_event_type *
 	if (event->event == RDMA_CM_EVENT_REJECTED &&
 	    !core_cm_rej_decode(&rej, param->private_data, param->private_data_len))
 		c->rejected = rej.reason;
+	if (event->event == RDMA_CM_EVENT_DISCONNECTED)
+		c->down = true;
 	rdma_ack_cm_event(event);
 	return 0;
 }
@@ -145,8 +151,15 @@ static int start(struct bconn *c, const char *address, const void *private_data,
 		.retry_count = 7,
 		.rnr_retry_count = 7,
 	};
+	uint8_t timeout = IMPATIENT_TIMEOUT;
 	int err = resolve(c, address);
 
+	if (borrower_impatient) {
+		param.retry_count = 1;
+		if (!err && rdma_set_option(c->id, RDMA_OPTION_ID, RDMA_OPTION_ID_ACK_TIMEOUT,
+					    &timeout, sizeof(timeout)))
+			err = -errno;
+	}
 	if (!err)
 		err = setup(c);
 	if (!err && rdma_connect(c->id, &param))
@@ -170,10 +183,17 @@ int bconn_open(struct bconn *c, const char *address, const void *private_data, u
 
 int bconn_connect(struct bconn *c, const char *address, const struct core_cm_req *req)
 {
+	int end = now_ms() + BORROWER_WAIT, err;
 	struct ramster_cm_req wire;
 
 	core_cm_req_encode(&wire, req);
-	return bconn_open(c, address, &wire, sizeof(wire));
+	for (;;) {
+		err = bconn_open(c, address, &wire, sizeof(wire));
+		if (err != 1 || c->rejected || now_ms() >= end)
+			return err;
+		bconn_close(c);
+		poll(NULL, 0, 50); /* no event tells when the ghost is gone */
+	}
 }
 
 int bconn_open_and_vanish(const char *address, const void *private_data, uint8_t len)
@@ -217,27 +237,37 @@ static void take(struct bconn *c, const struct ibv_wc *wc)
 	}
 }
 
-/* Wait until something completes; false after the time. */
+static unsigned int poll_dry(struct bconn *c)
+{
+	unsigned int n = 0;
+	struct ibv_wc wc;
+
+	for (; ibv_poll_cq(c->cq, 1, &wc) > 0; n++)
+		take(c, &wc);
+	return n;
+}
+
+/* Wait until something completes; false after the time. The donor's end flushes all. */
 static bool wait_completion(struct bconn *c, int timeout_ms)
 {
-	struct pollfd p = { .fd = c->channel->fd, .events = POLLIN };
-	struct ibv_wc wc;
+	struct pollfd p[2] = {
+		{ .fd = c->channel->fd, .events = POLLIN },
+		{ .fd = c->down ? -1 : c->events->fd, .events = POLLIN },
+	};
+	enum rdma_cm_event_type type;
 	struct ibv_cq *cq;
-	bool any = false;
 	void *ctx;
 
 	ibv_req_notify_cq(c->cq, 0);
-	while (ibv_poll_cq(c->cq, 1, &wc) > 0) {
-		take(c, &wc);
-		any = true;
-	}
-	if (any || poll(&p, 1, timeout_ms) <= 0)
-		return any;
-	if (ibv_get_cq_event(c->channel, &cq, &ctx))
+	if (poll_dry(c))
+		return true;
+	if (poll(p, 2, timeout_ms) <= 0)
 		return false;
-	ibv_ack_cq_events(cq, 1);
-	while (ibv_poll_cq(c->cq, 1, &wc) > 0)
-		take(c, &wc);
+	if (p[1].revents && !next_event(c, 0, &type) && c->down)
+		rdma_disconnect(c->id);
+	if (p[0].revents && !ibv_get_cq_event(c->channel, &cq, &ctx))
+		ibv_ack_cq_events(cq, 1);
+	poll_dry(c);
 	return true;
 }
 
@@ -263,7 +293,8 @@ static int post(struct bconn *c, struct ibv_send_wr *wr, void *local, uint32_t l
 	while (!c->sent) {
 		if (now_ms() >= end)
 			return -ETIMEDOUT;
-		wait_completion(c, end - now_ms());
+		if (!wait_completion(c, 100) && borrower_idle && wr->opcode != IBV_WR_SEND)
+			borrower_idle();
 	}
 	return (int)c->last.status;
 }
@@ -337,8 +368,7 @@ bool bconn_ended(struct bconn *c, int timeout_ms)
 	enum rdma_cm_event_type type;
 	int end = now_ms() + timeout_ms;
 
-	while (now_ms() < end)
-		if (!next_event(c, end - now_ms(), &type) && type == RDMA_CM_EVENT_DISCONNECTED)
-			return true;
-	return false;
+	while (!c->down && now_ms() < end)
+		next_event(c, end - now_ms(), &type);
+	return c->down;
 }

@@ -24,11 +24,18 @@ struct bconn {
 	uint8_t *data; /* the data area, BORROWER_SLAB bytes */
 	unsigned int n_recv;
 	unsigned int order[64], n_order; /* slots with messages, as they came */
+	bool is_control;		 /* the test's own note */
+	bool down;			 /* the donor has disconnected */
 	struct ibv_wc last;		 /* of the last send or RDMA */
 	bool sent;
 	struct core_cm_rep rep; /* the donor's answer */
 	enum ramster_reason rejected;
 };
+
+/* Called every 100 ms while an RDMA is waited for: a chance to keep sessions alive. */
+extern void (*borrower_idle)(void);
+/* Connections opened while this is set give up a lost packet after about 2 s. */
+extern bool borrower_impatient;
 
 /* Everything in the connect request, to be bent by tests. */
 void borrower_request(struct core_cm_req *req, enum ramster_role role, uint64_t session,
@@ -39,7 +46,11 @@ void borrower_request(struct core_cm_req *req, enum ramster_role role, uint64_t 
  * rejected says why; negative errno. In each case bconn_close() is due.
  */
 int bconn_open(struct bconn *c, const char *address, const void *private_data, uint8_t len);
-/* The usual case: an encoded request. */
+/*
+ * The usual case: an encoded request. Tries again while the CM itself rejects:
+ * rxe numbers a new QP as one that was closed just now, which the CM of the
+ * other side takes for a ghost of it.
+ */
 int bconn_connect(struct bconn *c, const char *address, const struct core_cm_req *req);
 /* Send the request and go away before any answer. */
 int bconn_open_and_vanish(const char *address, const void *private_data, uint8_t len);
@@ -53,7 +64,10 @@ int bconn_heartbeat(struct bconn *c);
 int bconn_recv(struct bconn *c, struct core_msg *msg, int timeout_ms);
 /* Is the connection ended by the donor within the time? Sends nothing. */
 bool bconn_ended(struct bconn *c, int timeout_ms);
-/* READ or WRITE between data and the slab; the completion's status, or a negative errno. */
+/*
+ * READ or WRITE between data and the slab; the completion's status, or a
+ * negative errno. The donor's end of the connection ends it too.
+ */
 int bconn_rdma(struct bconn *c, bool write, uint32_t len, uint64_t addr, uint32_t rkey);
 
 #endif /* BORROWER_H */

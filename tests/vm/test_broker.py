@@ -2,8 +2,9 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """ramsterd and ramsterctl against borrowers, good and bad.
 
-    node1 (user-mode Linux, rxe0 on 10.7.7.1 and fd07::1)
-      broker-client --- verbs, loopback ---> ramsterd <--- unix socket --- ramsterctl
+    node1: ramsterd, ramsterctl             node2: broker-client
+           10.7.7.1, fd07::1   <---- verbs ----   10.7.7.2, fd07::2
+           control socket      <---- relay ----   its borrowers' view of the operator
 
 Usage: test_broker.py [TEST...]   (names of broker_client.c's tests)
 RAMSTER_BUILD is the build tree to take the programs from; RAMSTER_WIRE=siw for iWARP.
@@ -22,6 +23,8 @@ SOCKET = "/run/ramster/ramsterd.sock"
 CTL = f"{PROGRAMS}/ramsterctl"
 OPTIONS = "--heartbeat=300ms --grace=2s --max-lanes=4 --quota=40M --donate=48M"
 MIB = 1 << 20
+RELAY_PORT = 7471
+RELAY_SOCKET = "/run/relay.sock"
 
 # How the daemon must answer its operator: command, exit code, words of the answer.
 COMMANDS = (
@@ -85,6 +88,46 @@ for s in idle:
         pass
 """
 
+# Carries a stream socket from one node to the other: relay.py listen|connect.
+RELAY = f"""
+import socket, sys, threading
+
+def pump(a, b):
+    try:
+        while data := a.recv(65536):
+            b.sendall(data)
+    except OSError:
+        pass
+    for s in (a, b):
+        try:
+            s.shutdown(socket.SHUT_RDWR)
+        except OSError:
+            pass
+
+def dial():
+    if sys.argv[1] == "connect":
+        return socket.create_connection(("10.7.7.1", {RELAY_PORT}))
+    s = socket.socket(socket.AF_UNIX)
+    s.connect("{SOCKET}")
+    return s
+
+if sys.argv[1] == "connect":
+    listener = socket.socket(socket.AF_UNIX)
+    listener.bind("{RELAY_SOCKET}")
+    listener.listen(16)
+else:
+    listener = socket.create_server(("", {RELAY_PORT}))
+while True:
+    near = listener.accept()[0]
+    try:
+        far = dial()
+    except OSError:
+        near.close()
+        continue
+    for pair in ((near, far), (far, near)):
+        threading.Thread(target=pump, args=pair, daemon=True).start()
+"""
+
 failures = []
 
 
@@ -136,15 +179,28 @@ def test_commands(node):
     say(status(node)["donation_bytes"] == 48 * MIB, "the daemon still answers")
 
 
-def test_borrowers(node, names):
-    """Every test of broker_client.c, over IPv4; one of them over IPv6."""
-    for address, chosen in ((node.ip, names), (node.ip6, ["serves"])):
-        code, output = node.sh(f"{PROGRAMS}/broker-client {address} {SOCKET} {' '.join(chosen)}",
+def relay(donor, borrower):
+    """Let programs on the borrower's node reach the control socket at RELAY_SOCKET."""
+    for node, end_of in ((donor, "listen"), (borrower, "connect")):
+        (node.run / "relay.py").write_text(RELAY, encoding="utf-8")
+        node.spawn(f"exec python3 /run/lab/relay.py {end_of}")
+    borrower.check(f"for i in $(seq 100); do [ -S {RELAY_SOCKET} ] && "
+                   f"{CTL} -s {RELAY_SOCKET} status && exit 0; sleep 0.1; done; exit 1")
+
+
+def test_borrowers(donor, borrower, names):
+    """Every test of broker_client.c, over IPv4; over IPv6 and to itself the good one."""
+    relay(donor, borrower)
+    for node, address, chosen in ((borrower, donor.ip, names), (borrower, donor.ip6, ["serves"]),
+                                  (donor, donor.ip, ["serves"])):
+        socket = SOCKET if node is donor else RELAY_SOCKET
+        code, output = node.sh(f"{PROGRAMS}/broker-client {address} {socket} {' '.join(chosen)}",
                                timeout=600)
         for line in output.splitlines():
             if line.startswith(("ok", "not ok")):
-                say(line.startswith("ok"), f"{address}: {line.split(' - ', 1)[1]}", output)
-        say(code == 0, f"{address}: broker-client", output)
+                say(line.startswith("ok"), f"{node.name} to {address}: {line.split(' - ', 1)[1]}",
+                    output)
+        say(code == 0, f"{node.name} to {address}: broker-client", output)
 
 
 def test_memory(node):
@@ -197,12 +253,12 @@ def test_stop(node, job):
 
 def main():
     wire = os.environ.get("RAMSTER_WIRE", "rxe")
-    with uml_node.Pair(wire=wire, name=f"broker-{wire}") as (node, _):
+    with uml_node.Pair(wire=wire, name=f"broker-{wire}") as (node, other):
         job = start(node)
         try:
             if len(sys.argv) == 1:
                 test_commands(node)
-            test_borrowers(node, sys.argv[1:])
+            test_borrowers(node, other, sys.argv[1:])
             if len(sys.argv) == 1:
                 test_memory(node)
                 test_stop(node, job)
@@ -210,7 +266,9 @@ def main():
             if job.running():
                 job.kill("TERM")
             print(f"ramsterd's log: {node.run / '1.out'}")
-        say(not node.warnings(), "no kernel warning", "\n".join(node.warnings()))
+        for each in (node, other):
+            say(not each.warnings(), f"{each.name}: no kernel warning",
+                "\n".join(each.warnings()))
     return 1 if failures else 0
 
 
