@@ -17,33 +17,32 @@
 #include <linux/slab.h>
 #include <linux/spinlock.h>
 
-#include "compat/kernel.h"
 #include "compat/zs.h"
 #include "compat/zstd.h"
 #include "ztier.h"
 
-/* Levels 2 and 3 save a few percent of memory more and take a third more time. */
-#define ZSTD_LEVEL	1
+/* Level 3 makes streams 3 % shorter for 27 % more instructions; zsmalloc's classes eat the 3 %. */
+#define ZSTD_LEVEL 1
 
 /*
  * handle: bits 0-2 clear, then the physical address of zsmalloc's handle, then
  * the length less one in the top PAGE_SHIFT bits.
  */
-#define LENGTH_SHIFT	(64 - PAGE_SHIFT)
+#define LENGTH_SHIFT (64 - PAGE_SHIFT)
 
 /*
- * No waiting for memory. A caller that is reclaiming (PF_MEMALLOC) does get it
- * from the reserves: a stored page frees more than it takes, and at the min
- * watermark, where reclaim works, nothing else would be left to store it in.
+ * No waiting for memory. Callers under PF_MEMALLOC do get it from the reserves:
+ * a page swapped out frees more than it takes, and at the min watermark, where
+ * reclaim works, nothing else would be left to store it in.
  */
-#define PUT_GFP		(__GFP_KSWAPD_RECLAIM | __GFP_NOWARN | __GFP_HIGHMEM | __GFP_MOVABLE)
+#define PUT_GFP (__GFP_KSWAPD_RECLAIM | __GFP_NOWARN | __GFP_HIGHMEM | __GFP_MOVABLE)
 
 struct ztier_cpu {
-	spinlock_t lock;	/* protects the workspaces and buffer */
-	void *memory;		/* cctx, dctx and buffer, in this order */
+	spinlock_t lock; /* protects the workspaces and buffer */
+	void *memory;	 /* cctx, dctx and buffer, in this order */
 	zstd_cctx *cctx;
 	zstd_dctx *dctx;
-	void *buffer;		/* a compressed page before it is stored or after it is fetched */
+	void *buffer; /* a compressed page before it is stored or after it is fetched */
 
 	/* this_cpu_add(); only the sum over all CPUs means something */
 	s64 pages;
@@ -54,8 +53,8 @@ struct ztier_cpu {
 
 struct rmk_ztier {
 	struct zs_pool *pool;
-	unsigned long limit_pages;	/* READ_ONCE, WRITE_ONCE */
-	size_t raw_from;		/* a stream of this length or more is not worth storing */
+	unsigned long limit_pages; /* READ_ONCE, WRITE_ONCE */
+	size_t raw_from;	   /* a stream of this length or more is not worth storing */
 	zstd_parameters params;
 	struct ztier_cpu __percpu *cpus;
 };
@@ -195,8 +194,8 @@ free:
 /* Compress the page at src into c->buffer: its length, or PAGE_SIZE if it had better stay raw. */
 static size_t compress(struct rmk_ztier *t, struct ztier_cpu *c, const void *src)
 {
-	size_t len = zstd_compress_cctx(c->cctx, c->buffer, zstd_compress_bound(PAGE_SIZE),
-					src, PAGE_SIZE, &t->params);
+	size_t len = zstd_compress_cctx(c->cctx, c->buffer, zstd_compress_bound(PAGE_SIZE), src,
+					PAGE_SIZE, &t->params);
 
 	return zstd_is_error(len) || len >= t->raw_from ? PAGE_SIZE : len;
 }

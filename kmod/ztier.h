@@ -15,12 +15,12 @@
 struct rmk_ztier;
 
 struct rmk_ztier_stats {
-	u64 pages;		/* pages held */
-	u64 compressed_bytes;	/* sum of their stored lengths */
-	u64 used_bytes;		/* memory that zsmalloc holds for them */
+	u64 pages;	      /* pages held */
+	u64 compressed_bytes; /* sum of their stored lengths */
+	u64 used_bytes;	      /* memory that zsmalloc holds for them */
 	u64 limit_bytes;
-	u64 incompressible;	/* pages now held raw, because zstd saved less than 1/8 */
-	u64 refused;		/* puts refused since creation: limit or no memory */
+	u64 incompressible; /* pages now held raw: compressed they take as much memory */
+	u64 refused;	    /* puts refused since creation: limit or no memory */
 };
 
 /*
@@ -39,7 +39,9 @@ void rmk_ztier_set_limit(struct rmk_ztier *t, u64 limit_bytes);
 /*
  * Keep a copy of the page at src (PAGE_SIZE bytes, mapped). On success stores
  * a handle, non-zero, its low three bits clear. -ENOSPC: at the limit;
- * -ENOMEM: the kernel had no memory to give without waiting.
+ * -ENOMEM: the kernel had no memory to give without waiting. For a page on its
+ * way out of memory call it under memalloc_noreclaim_save(): a worker has no
+ * access to the reserves of its own, and at the min watermark every put fails.
  */
 int rmk_ztier_put(struct rmk_ztier *t, const void *src, u64 *handle);
 

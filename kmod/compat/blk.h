@@ -23,39 +23,12 @@
 #define RMK_BLK_MQ_F_NO_SCHED		BLK_MQ_F_NO_SCHED_BY_DEFAULT
 #endif
 
-/* The parameters of struct blk_mq_ops's timeout; the request is named rq. */
-#if RMK_KERNEL_BEFORE(6, 0)
-#define RMK_BLK_TIMEOUT_ARGS(rq) struct request *rq, bool reserved
-#else
-#define RMK_BLK_TIMEOUT_ARGS(rq) struct request *rq
-#endif
-
 /* The type of init_request's last parameter, the NUMA node. */
 #if RMK_KERNEL_BEFORE(7, 0)
 typedef unsigned int rmk_blk_node_t;
 #else
 typedef int rmk_blk_node_t;
 #endif
-
-/* Returns what rmk_blk_unfreeze() needs. */
-static inline unsigned int rmk_blk_freeze(struct request_queue *q)
-{
-#if RMK_KERNEL_BEFORE(6, 14)
-	blk_mq_freeze_queue(q);
-	return 0;
-#else
-	return blk_mq_freeze_queue(q);
-#endif
-}
-
-static inline void rmk_blk_unfreeze(struct request_queue *q, unsigned int flags)
-{
-#if RMK_KERNEL_BEFORE(6, 14)
-	blk_mq_unfreeze_queue(q);
-#else
-	blk_mq_unfreeze_queue(q, flags);
-#endif
-}
 
 struct rmk_blk_limits {
 	u32 block_bytes;		/* logical and physical block size, also io_min */
@@ -85,8 +58,9 @@ struct rmk_blk_limits {
 /*
  * A non-rotational disk over set with discard and no partitions; ERR_PTR on
  * failure. It asks for stable pages: the checksum is taken before the wire
- * reads the page, so nobody may change it in between. The caller sets its name, fops, private_data and capacity, and
- * leaves the device number to the kernel. May sleep.
+ * reads the page, so nobody may change it in between. The caller sets its name,
+ * fops, private_data and capacity, and leaves the device number to the kernel.
+ * May sleep.
  */
 struct gendisk *rmk_blk_alloc_disk(struct blk_mq_tag_set *set, void *queuedata,
 				   const struct rmk_blk_limits *limits);

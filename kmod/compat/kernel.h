@@ -6,28 +6,9 @@
 #define RMK_COMPAT_KERNEL_H
 
 #include <linux/highmem.h>
-#include <linux/hrtimer.h>
-#include <linux/timer.h>
+#include <linux/page-flags.h>
 
 #include "version.h"
-
-#ifdef timer_container_of
-#define rmk_from_timer(var, timer, field) timer_container_of(var, timer, field)
-#else
-#define rmk_from_timer(var, timer, field) from_timer(var, timer, field)
-#endif
-
-static inline void rmk_hrtimer_setup(struct hrtimer *timer,
-				     enum hrtimer_restart (*function)(struct hrtimer *),
-				     clockid_t clock, enum hrtimer_mode mode)
-{
-#if !RMK_KERNEL_BEFORE(6, 13)
-	hrtimer_setup(timer, function, clock, mode);
-#else
-	hrtimer_init(timer, clock, mode);
-	timer->function = function;
-#endif
-}
 
 /* Map a page for a while. Last mapped, first unmapped; no sleeping in between. */
 static inline void *rmk_kmap(struct page *page)
@@ -45,6 +26,16 @@ static inline void rmk_kunmap(void *addr)
 	kunmap_local(addr);
 #else
 	kunmap_atomic(addr);
+#endif
+}
+
+/* Would swap, not a file, hold the page if it had to go? */
+static inline bool rmk_page_swapbacked(struct page *page)
+{
+#ifdef page_folio
+	return folio_test_swapbacked(page_folio(page));
+#else
+	return PageSwapBacked(page);
 #endif
 }
 
