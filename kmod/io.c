@@ -30,7 +30,7 @@ static bool same_filled(const void *addr, u64 *word)
 	const u32 last = PAGE_SIZE / sizeof(*p) - 1;
 	u32 i;
 
-	if (p[0] != p[last])	/* most pages end here */
+	if (p[0] != p[last]) /* most pages end here */
 		return false;
 	for (i = 1; i < last; i++)
 		if (p[i] != p[0])
@@ -116,7 +116,7 @@ static u32 max_spans(struct rmk_io *io, struct rmk_slab *slab, bool write)
 {
 	u32 n = rmk_session_max_spans(slab->session, write ? RMK_LANE_WRITE : io->lane);
 
-	return max(n, 1u);	/* not connected: posting will say so */
+	return max(n, 1u); /* not connected: posting will say so */
 }
 
 static void finish(struct rmk_io *io)
@@ -131,7 +131,10 @@ static void finish(struct rmk_io *io)
 
 /* ---- get ---- */
 
-/* Where nr lies now; a remote page's slab comes with a reference, a compressed page is filled in at once. */
+/*
+ * Where nr lies now; a remote page's slab comes with a reference, a compressed
+ * page is filled in at once.
+ */
 static struct rmk_slab *look_up(struct rmk_io *io, struct rmk_io_page *p, int *err)
 {
 	struct rmk_pool *pool = io->pool;
@@ -151,7 +154,7 @@ static struct rmk_slab *look_up(struct rmk_io *io, struct rmk_io_page *p, int *e
 		if (WARN_ON_ONCE(!slab))
 			*err = -EIO;
 		break;
-	case CORE_ZSTD:	/* the lock keeps the stream from being freed under us */
+	case CORE_ZSTD: /* the lock keeps the stream from being freed under us */
 		addr = rmk_kmap(p->page);
 		*err = rmk_ztier_get(pool->ztier, core_entry_get_handle(p->entry), addr);
 		rmk_kunmap(addr);
@@ -166,7 +169,10 @@ static struct rmk_slab *look_up(struct rmk_io *io, struct rmk_io_page *p, int *e
 	return slab;
 }
 
-/* Does the page hold what was stored? If not: corrupt (-EIO), or overwritten meanwhile (-EAGAIN). */
+/*
+ * Does the page hold what was stored? If not: corrupt (-EIO), or overwritten
+ * meanwhile (-EAGAIN).
+ */
 static int verify(struct rmk_io *io, struct rmk_io_page *p)
 {
 	void *addr = rmk_kmap(p->page);

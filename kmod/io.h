@@ -13,31 +13,32 @@
 
 #include "pool.h"
 
-#define RMK_IO_PAGES	32
+#define RMK_IO_PAGES 32
 
 enum rmk_io_page_state {
 	RMK_PAGE_TODO,
-	RMK_PAGE_FLYING,	/* its work request is posted */
+	RMK_PAGE_FLYING, /* its work request is posted */
 	RMK_PAGE_DONE,
 	RMK_PAGE_FAILED,
 };
 
 struct rmk_io_page {
-	struct page *page;		/* all PAGE_SIZE of it */
-	u64 nr;				/* which page of the device */
-	struct core_entry entry;	/* get: what was found; put: what is published, then what it replaced */
-	struct core_entry expect;	/* move: what must still be there */
+	struct page *page; /* all PAGE_SIZE of it */
+	u64 nr;		   /* which page of the device */
+	struct core_entry
+		entry; /* get: what was found; put: what is published, then what it replaced */
+	struct core_entry expect; /* move: what must still be there */
 	u32 crc;
-	u8 state;			/* enum rmk_io_page_state */
+	u8 state; /* enum rmk_io_page_state */
 };
 
 /* Pages side by side in the io and in a slab: one work request. */
 struct rmk_io_run {
 	struct rmk_wr wr;
 	struct rmk_io *io;
-	struct rmk_slab *slab;		/* with a reference */
+	struct rmk_slab *slab; /* with a reference */
 	u32 slot;
-	u16 first, n;			/* of io->page */
+	u16 first, n; /* of io->page */
 };
 
 struct rmk_io {
@@ -50,9 +51,9 @@ struct rmk_io {
 	 */
 	int err;
 	enum rmk_lane lane;
-	bool move;			/* put: publish only over page->expect, keep page->crc */
-	bool remote_only;		/* put: rather fail than compress */
-	bool again;			/* put: the rest needs process context */
+	bool move;	  /* put: publish only over page->expect, keep page->crc */
+	bool remote_only; /* put: rather fail than compress */
+	bool again;	  /* put: the rest needs process context */
 	u16 npages, nruns, nspans;
 	atomic_t pending;
 	struct work_struct work;
@@ -71,7 +72,10 @@ void rmk_io_init(struct rmk_io *io, struct rmk_pool *pool, void (*done)(struct r
  */
 void rmk_io_get(struct rmk_io *io);
 
-/* Store io->page[0..npages) (page, nr; with move also expect and crc). Process context; does not sleep. */
+/*
+ * Store io->page[0..npages) (page, nr; with move also expect and crc). Process
+ * context; does not sleep.
+ */
 void rmk_io_put(struct rmk_io *io);
 
 int rmk_io_module_init(void);

@@ -16,7 +16,7 @@
 #include "sysfs.h"
 
 /* modprobe gives up on silent donors after this. */
-#define WAIT_LIVE_MS	8000
+#define WAIT_LIVE_MS 8000
 
 static struct rmk_params params;
 static struct rmk_pool *pool;
@@ -51,11 +51,11 @@ static void on_changed(void *owner)
 }
 
 /* Publish to, or hide from, the two above. */
-#define LISTEN(var, value)			\
-	do {					\
-		spin_lock_irq(&listeners);	\
-		(var) = (value);		\
-		spin_unlock_irq(&listeners);	\
+#define LISTEN(var, value)                   \
+	do {                                 \
+		spin_lock_irq(&listeners);   \
+		(var) = (value);             \
+		spin_unlock_irq(&listeners); \
 	} while (0)
 
 static const struct rmk_remote_ops remote_ops = {

@@ -19,11 +19,11 @@
 #include "mover.h"
 
 /* While there is something to move that does not move yet. */
-#define RETRY_MS	20
+#define RETRY_MS 20
 /* While compressed pages wait for room: how often to look. */
-#define SHIP_MS		250
+#define SHIP_MS 250
 /* Index entries looked at per turn in search of compressed pages: some milliseconds. */
-#define SCAN_PAGES	(1u << 18)
+#define SCAN_PAGES BIT(18)
 
 struct rmk_mover {
 	struct rmk_pool *pool;
@@ -31,7 +31,7 @@ struct rmk_mover {
 	struct delayed_work work;
 	bool stopping;
 	struct completion moved;
-	u64 cursor;			/* of the search for compressed pages */
+	u64 cursor; /* of the search for compressed pages */
 	struct page *pages[RMK_IO_PAGES];
 	struct rmk_io io;
 };
@@ -107,7 +107,10 @@ static bool lies_in(const struct rmk_slab *slab, struct core_entry e, u32 slot)
 	return where.slab == slab->index && where.slot == slot;
 }
 
-/* Used slots whose pages are published there; a slot just taken by a put is not yet, and waits for the next turn. */
+/*
+ * Used slots whose pages are published there; a slot just taken by a put is not
+ * yet, and waits for the next turn.
+ */
 static u32 gather(struct rmk_mover *m, struct rmk_slab *slab, u32 slot)
 {
 	m->io.npages = 0;

@@ -9,11 +9,17 @@
 
 struct rmk_mover;
 
-/* With memory of its own for one batch, so that it works when nothing can be allocated. ERR_PTR(-ENOMEM). */
+/*
+ * With memory of its own for one batch, so that it works when nothing can be
+ * allocated. ERR_PTR(-ENOMEM).
+ */
 struct rmk_mover *rmk_mover_create(struct rmk_pool *pool);
 /* There may be something to move. Any context. */
 void rmk_mover_kick(struct rmk_mover *m);
-/* Ends and waits; must come before the remote is stopped. Sleeps, bounded by the sessions' time-outs. */
+/*
+ * Ends and waits; must come before the remote is stopped. Sleeps, bounded by the
+ * sessions' time-outs.
+ */
 void rmk_mover_destroy(struct rmk_mover *m);
 
 #endif /* RMK_MOVER_H */

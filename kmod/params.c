@@ -15,27 +15,37 @@
 #include "params.h"
 
 /* Page numbers of the device are kept in 32 bits per slot of a slab. */
-#define MAX_PAGES	(1ull << 32)
+#define MAX_PAGES BIT_ULL(32)
 
 static char *broker;
 module_param(broker, charp, 0444);
-MODULE_PARM_DESC(broker, "donors: ADDR[:PORT][,ADDR[:PORT]...], IPv6 as [ADDR]:PORT; up to 16; the port is 7470 unless given");
+MODULE_PARM_DESC(
+	broker,
+	"donors: ADDR[:PORT][,ADDR[:PORT]...], IPv6 as [ADDR]:PORT; up to 16; the port is 7470 unless given");
 
 static char *size;
 module_param(size, charp, 0444);
-MODULE_PARM_DESC(size, "size of the device in bytes, K, M, G or T: 1M to 16T (default: twice the RAM); costs 16 bytes of RAM per 4 KiB");
+MODULE_PARM_DESC(
+	size,
+	"size of the device in bytes, K, M, G or T: 1M to 16T (default: twice the RAM); costs 16 bytes of RAM per 4 KiB");
 
 static char *slab_size = "64M";
 module_param(slab_size, charp, 0444);
-MODULE_PARM_DESC(slab_size, "how much to borrow at a time, a power of two from 1M to 1G (default 64M): smaller gives memory back sooner, larger registers less often");
+MODULE_PARM_DESC(
+	slab_size,
+	"how much to borrow at a time, a power of two from 1M to 1G (default 64M): smaller gives memory back sooner, larger registers less often");
 
 static unsigned int zpool_percent = 20;
 module_param(zpool_percent, uint, 0444);
-MODULE_PARM_DESC(zpool_percent, "RAM that pages no donor has room for may take up compressed, in percent, 0 to 90 (default 20)");
+MODULE_PARM_DESC(
+	zpool_percent,
+	"RAM that pages no donor has room for may take up compressed, in percent, 0 to 90 (default 20)");
 
 static bool wait = true;
 module_param(wait, bool, 0444);
-MODULE_PARM_DESC(wait, "fail to load when no donor answers within 8 seconds (default); 0: load, compress, and keep trying");
+MODULE_PARM_DESC(
+	wait,
+	"fail to load when no donor answers within 8 seconds (default); 0: load, compress, and keep trying");
 
 static int parse_bytes(const char *name, const char *text, u64 *out)
 {
@@ -134,7 +144,8 @@ static int parse_broker(struct rmk_params *p)
 			pr_err("broker= names more than %d donors\n", RMK_MAX_DONORS);
 			err = -EINVAL;
 		} else if (parse_address(one, &p->donors[p->ndonors++])) {
-			pr_err("broker=%s: '%s' is not ADDR[:PORT] or [IPV6]:PORT\n", broker, shown);
+			pr_err("broker=%s: '%s' is not ADDR[:PORT] or [IPV6]:PORT\n", broker,
+			       shown);
 			err = -EINVAL;
 		}
 	}

@@ -12,13 +12,13 @@
 
 struct rmk_donor_address {
 	struct sockaddr_storage addr;
-	char name[64];			/* as given */
+	char name[64]; /* as given */
 };
 
 struct rmk_params {
 	struct rmk_donor_address donors[RMK_MAX_DONORS];
 	u32 ndonors;
-	u64 npages;			/* of the device */
+	u64 npages; /* of the device */
 	u64 slab_bytes;
 	u64 zpool_bytes;
 	bool wait;

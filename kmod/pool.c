@@ -21,7 +21,7 @@ struct rmk_pool *rmk_pool_create(u64 npages)
 	if (!pool)
 		return ERR_PTR(-ENOMEM);
 	pool->npages = npages;
-	pool->index = vzalloc(npages * sizeof(*pool->index));	/* zero is CORE_EMPTY */
+	pool->index = vzalloc(npages * sizeof(*pool->index)); /* zero is CORE_EMPTY */
 	pool->stats = alloc_percpu(struct rmk_stats);
 	if (!pool->index || !pool->stats) {
 		rmk_pool_destroy(pool);
@@ -109,7 +109,10 @@ void rmk_pool_discard(struct rmk_pool *pool, u64 nr, u64 n)
 	u64 freed = 0;
 
 	for (; n; n--, nr++) {
-		/* a hint without the lock: discards of what was never written are the common case */
+		/*
+		 * a hint without the lock: discards of what was never written are the common
+		 * case
+		 */
 		struct core_entry hint = { .word0 = READ_ONCE(pool->index[nr].word0) };
 
 		if (core_entry_where(hint) == CORE_EMPTY)
@@ -137,7 +140,6 @@ u64 rmk_pool_metadata_bytes(struct rmk_pool *pool)
 	struct rmk_slabs_stats remote;
 
 	rmk_slabs_stats(pool->slabs, &remote);
-	return pool->npages * sizeof(*pool->index) +
-	       remote.total_slots * sizeof(u32) + remote.total_slots / 8 +
-	       remote.slabs * sizeof(struct rmk_slab);
+	return pool->npages * sizeof(*pool->index) + remote.total_slots * sizeof(u32) +
+	       remote.total_slots / 8 + remote.slabs * sizeof(struct rmk_slab);
 }

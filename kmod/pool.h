@@ -15,16 +15,16 @@
 #include "stats.h"
 #include "ztier.h"
 
-#define RMK_POOL_LOCKS	256
+#define RMK_POOL_LOCKS 256
 
 struct rmk_pool {
 	u64 npages;
-	struct core_entry *index;	/* [npages], each guarded by rmk_pool_lock() */
+	struct core_entry *index; /* [npages], each guarded by rmk_pool_lock() */
 	struct rmk_remote *remote;
-	struct rmk_slabs *slabs;	/* the remote's */
+	struct rmk_slabs *slabs; /* the remote's */
 	struct rmk_ztier *ztier;
 	struct rmk_stats __percpu *stats;
-	spinlock_t locks[RMK_POOL_LOCKS];
+	spinlock_t locks[RMK_POOL_LOCKS]; /* of the index, see rmk_pool_lock() */
 };
 
 /* npages of nothing. The tiers are attached by the caller. ERR_PTR(-ENOMEM). May sleep. */

@@ -22,19 +22,19 @@
 #include "../core/place.h"
 
 /* Free slabs kept ahead of the writer while it writes, and the most kept before one goes back. */
-#define RESERVE_SLABS	2
-#define SURPLUS_SLABS	4
+#define RESERVE_SLABS 2
+#define SURPLUS_SLABS 4
 /* With nothing stored and nobody writing for this long, everything goes back. */
-#define IDLE		(2 * HZ)
+#define IDLE (2 * HZ)
 /* A donor that said no is not asked again for this long. */
-#define DENIED_PAUSE	HZ
+#define DENIED_PAUSE HZ
 /* A request without an answer is forgotten after this. */
-#define ASK_TIMEOUT	(5 * HZ)
-#define TICK		(HZ / 2)
+#define ASK_TIMEOUT (5 * HZ)
+#define TICK	    (HZ / 2)
 
 struct donor {
 	struct rmk_session *session;
-	u32 asked;			/* slabs that have neither come nor been denied */
+	u32 asked; /* slabs that have neither come nor been denied */
 	unsigned long asked_at;
 	unsigned long denied_until;
 };
@@ -50,10 +50,10 @@ struct rmk_remote {
 	struct rmk_session_ops session_ops;
 	wait_queue_head_t live;
 	bool stopping;
-	unsigned long wanted_at;	/* last write, jiffies */
-	bool wanted;			/* since the control work last looked */
+	unsigned long wanted_at; /* last write, jiffies */
+	bool wanted;		 /* since the control work last looked */
 
-	spinlock_t lock;
+	spinlock_t lock; /* guards what each donor was asked for */
 	struct donor donors[RMK_MAX_DONORS];
 	u32 ndonors;
 	u64 denied;
@@ -85,7 +85,7 @@ static struct donor *donor_of(struct rmk_remote *r, const struct rmk_session *s)
 void rmk_remote_want(struct rmk_remote *r)
 {
 	WRITE_ONCE(r->wanted_at, jiffies);
-	if (!READ_ONCE(r->wanted)) {	/* one kick until the work has looked */
+	if (!READ_ONCE(r->wanted)) { /* one kick until the work has looked */
 		WRITE_ONCE(r->wanted, true);
 		control_kick(r);
 	}
@@ -193,7 +193,7 @@ static void on_grant(struct rmk_remote *r, struct rmk_session *s, const struct c
 				    rmk_session_name(s), msg->grant.len, r->slab_bytes);
 	if (!err)
 		r->ops->moving(r->owner);
-	else if (err != -EEXIST)	/* a resumed donor lists what we hold */
+	else if (err != -EEXIST) /* a resumed donor lists what we hold */
 		send_release(s, msg->grant.slab_id, msg->grant.generation);
 }
 
@@ -212,7 +212,7 @@ static void on_revoke(struct rmk_remote *r, struct rmk_session *s, const struct 
 {
 	if (!rmk_slabs_event(&r->slabs, s, msg->slab.slab_id, msg->slab.generation,
 			     CORE_LEASE_REVOKE))
-		return;		/* already given back, or said twice */
+		return; /* already given back, or said twice */
 	r->ops->moving(r->owner);
 	control_kick(r);
 }
@@ -244,8 +244,8 @@ static void on_message(void *owner, struct rmk_session *s, const struct core_msg
 		on_fenced(owner, s, msg);
 		break;
 	default:
-		pr_warn_ratelimited("donor %s: unexpected %s, reconnecting\n",
-				    rmk_session_name(s), core_msg_name(msg->type));
+		pr_warn_ratelimited("donor %s: unexpected %s, reconnecting\n", rmk_session_name(s),
+				    core_msg_name(msg->type));
 		rmk_session_break(s);
 	}
 }
@@ -350,8 +350,7 @@ static void control_work(struct work_struct *work)
 
 /* ---- life ---- */
 
-struct rmk_remote *rmk_remote_create(u64 slab_bytes, const struct rmk_remote_ops *ops,
-				     void *owner)
+struct rmk_remote *rmk_remote_create(u64 slab_bytes, const struct rmk_remote_ops *ops, void *owner)
 {
 	struct rmk_remote *r = kzalloc(sizeof(*r), GFP_KERNEL);
 
@@ -413,8 +412,8 @@ static bool any_live(struct rmk_remote *r)
 
 int rmk_remote_wait_live(struct rmk_remote *r, u32 timeout_ms)
 {
-	return wait_event_timeout(r->live, any_live(r), msecs_to_jiffies(timeout_ms)) ?
-		       0 : -ETIMEDOUT;
+	return wait_event_timeout(r->live, any_live(r), msecs_to_jiffies(timeout_ms)) ? 0 :
+											-ETIMEDOUT;
 }
 
 void rmk_remote_stop(struct rmk_remote *r)
@@ -425,7 +424,7 @@ void rmk_remote_stop(struct rmk_remote *r)
 	cancel_delayed_work_sync(&r->control);
 	for (i = 0; i < r->ndonors; i++)
 		rmk_session_stop(r->donors[i].session);
-	cancel_delayed_work_sync(&r->control);	/* a late kick that saw stopping unset */
+	cancel_delayed_work_sync(&r->control); /* a late kick that saw stopping unset */
 }
 
 void rmk_remote_destroy(struct rmk_remote *r)

@@ -7,7 +7,7 @@
 
 #include "slab.h"
 
-#define RMK_MAX_DONORS	16
+#define RMK_MAX_DONORS 16
 
 struct rmk_remote;
 
@@ -20,8 +20,7 @@ struct rmk_remote_ops {
 };
 
 /* slab_bytes: what to ask for. May sleep. ERR_PTR on failure. */
-struct rmk_remote *rmk_remote_create(u64 slab_bytes, const struct rmk_remote_ops *ops,
-				     void *owner);
+struct rmk_remote *rmk_remote_create(u64 slab_bytes, const struct rmk_remote_ops *ops, void *owner);
 /* Add a donor and start connecting. -ENOSPC beyond RMK_MAX_DONORS. */
 int rmk_remote_add_donor(struct rmk_remote *r, const struct sockaddr_storage *addr,
 			 const char *name, const u8 *client_id);

@@ -26,21 +26,24 @@
 #include "session.h"
 
 /* Each step of connecting; a step on a living network takes milliseconds. */
-#define STEP_TIMEOUT_MS		2000
+#define STEP_TIMEOUT_MS 2000
 /* Reads wait this long for a broken connection to come back before their pages are given up. */
-#define RECOVER_MS		10000
-#define BACKOFF_MIN_MS		200
-#define BACKOFF_MAX_MS		5000
+#define RECOVER_MS     10000
+#define BACKOFF_MIN_MS 200
+#define BACKOFF_MAX_MS 5000
 /* The peer is dead after this many heartbeat periods of silence (protocol). */
-#define SILENT_PERIODS		5
-/* Work requests in flight per lane. Enough for 64 KiB requests at depth 256; more waits its turn. */
-#define LANE_DEPTH		1024
+#define SILENT_PERIODS 5
+/*
+ * Work requests in flight per lane. Enough for 64 KiB requests at depth 256;
+ * more waits its turn.
+ */
+#define LANE_DEPTH 1024
 /* Undigested control messages; a donor that sends more at a time is broken. */
-#define INBOX			256
+#define INBOX 256
 
 enum session_state { DOWN, LIVE, RECOVERING, CLOSED };
 
-static const char * const state_names[] = { "down", "live", "recovering", "closed" };
+static const char *const state_names[] = { "down", "live", "recovering", "closed" };
 
 static const enum ramster_role lane_roles[RMK_LANES] = {
 	[RMK_LANE_DEMAND] = RAMSTER_ROLE_DEMAND,
@@ -57,26 +60,26 @@ struct rmk_session {
 
 	struct workqueue_struct *wq;
 	struct delayed_work work;
-	enum session_state state;	/* written by the work and stop */
-	u64 id;				/* of the session at the donor; 0: none */
+	enum session_state state; /* written by the work and stop */
+	u64 id;			  /* of the session at the donor; 0: none */
 	u32 heartbeat_ms;
 	u32 backoff_ms;
-	unsigned long lost_at;		/* RECOVERING: jiffies */
+	unsigned long lost_at; /* RECOVERING: jiffies */
 	unsigned long beat_at;
 	unsigned long progress_at;
-	unsigned long heard;		/* last message, jiffies */
-	bool complained;		/* one log line per outage */
-	bool broken;			/* set by anybody, cleared by the work */
-	bool stopping;			/* set once, by stop: the work does nothing any more */
+	unsigned long heard; /* last message, jiffies */
+	bool complained;     /* one log line per outage */
+	bool broken;	     /* set by anybody, cleared by the work */
+	bool stopping;	     /* set once, by stop: the work does nothing any more */
 	u64 free_bytes;
 
-	struct mutex send_lock;
-	struct rmk_conn *control;	/* guarded by send_lock */
+	struct mutex send_lock;	  /* keeps control while a message is sent */
+	struct rmk_conn *control; /* guarded by send_lock */
 	struct rmk_conn __rcu *lane[RMK_LANES];
 
-	spinlock_t inbox_lock;
+	spinlock_t inbox_lock; /* guards the inbox */
 	struct core_msg inbox[INBOX];
-	u32 in_head, in_tail;		/* guarded by inbox_lock */
+	u32 in_head, in_tail; /* guarded by inbox_lock */
 };
 
 static void kick(struct rmk_session *s)
@@ -232,7 +235,9 @@ static int open_one(struct rmk_session *s, enum ramster_role role, u64 id, u32 d
 		pr_warn("donor %s: no %s connection: %s (%d); trying again\n", s->name,
 			core_role_name(role),
 			err == -ECONNREFUSED && reason ? core_reason_name(reason) :
-			err == -ECONNREFUSED ? "nobody listens there" : "no answer", err);
+			err == -ECONNREFUSED	       ? "nobody listens there" :
+							 "no answer",
+			err);
 	}
 	return err;
 }
@@ -248,7 +253,7 @@ static void close_all(struct rmk_session *s)
 	control = s->control;
 	s->control = NULL;
 	mutex_unlock(&s->send_lock);
-	synchronize_rcu();	/* rmk_session_post() is over for everybody who saw a lane */
+	synchronize_rcu(); /* rmk_session_post() is over for everybody who saw a lane */
 	for (i = 0; i < RMK_LANES; i++)
 		if (conn[i])
 			rmk_conn_close(conn[i]);
@@ -304,7 +309,7 @@ static void went_live(struct rmk_session *s, const struct core_cm_rep *rep)
 	s->heard = jiffies;
 	s->beat_at = jiffies;
 	s->progress_at = jiffies + HZ * SILENT_PERIODS;
-	s->free_bytes = U64_MAX;	/* until it says */
+	s->free_bytes = U64_MAX; /* until it says */
 	WRITE_ONCE(s->state, LIVE);
 	pr_info("donor %s: %s\n", s->name, resumed ? "connected again, nothing lost" : "connected");
 	s->ops->live(s->owner, s, resumed);
@@ -327,8 +332,7 @@ static u32 try_connect(struct rmk_session *s)
 	 * Refused without a word of ours: nothing listens there, so the process
 	 * that held our pages is gone. Silence may pass; wait for a while.
 	 */
-	if (s->state == RECOVERING &&
-	    (err == -ECONNREFUSED || time_after(jiffies, s->lost_at))) {
+	if (s->state == RECOVERING && (err == -ECONNREFUSED || time_after(jiffies, s->lost_at))) {
 		pr_warn("donor %s: gone, its pages are lost\n", s->name);
 		give_up_grants(s);
 	}

@@ -9,10 +9,13 @@
 
 struct rmk_session;
 
-/* Queue pairs per donor, apart so that a page somebody waits for never queues behind a writeback. */
+/*
+ * Queue pairs per donor, apart so that a page somebody waits for never queues
+ * behind a writeback.
+ */
 enum rmk_lane {
-	RMK_LANE_DEMAND,	/* reads a task waits for */
-	RMK_LANE_BULK,		/* readahead, evacuation */
+	RMK_LANE_DEMAND, /* reads a task waits for */
+	RMK_LANE_BULK,	 /* readahead, evacuation */
 	RMK_LANE_WRITE,
 	RMK_LANES,
 };
@@ -36,7 +39,10 @@ struct rmk_session *rmk_session_create(const struct sockaddr_storage *addr, cons
 				       const u8 *client_id, const struct rmk_session_ops *ops,
 				       void *owner);
 
-/* Phase one of the end: say goodbye, close every connection; no callback comes after it. Sleeps, bounded. */
+/*
+ * Phase one of the end: say goodbye, close every connection; no callback comes
+ * after it. Sleeps, bounded.
+ */
 void rmk_session_stop(struct rmk_session *s);
 /* Phase two, when nobody posts or sends any more. */
 void rmk_session_free(struct rmk_session *s);
@@ -51,7 +57,10 @@ int rmk_session_post(struct rmk_session *s, enum rmk_lane lane, struct rmk_wr *w
 /* Spans one work request may have on this lane; 0 unless live. */
 u32 rmk_session_max_spans(struct rmk_session *s, enum rmk_lane lane);
 
-/* Something is wrong with this donor's answers: drop the connection and make a new one. Any context. */
+/*
+ * Something is wrong with this donor's answers: drop the connection and make a
+ * new one. Any context.
+ */
 void rmk_session_break(struct rmk_session *s);
 
 bool rmk_session_live(const struct rmk_session *s);

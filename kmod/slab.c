@@ -116,7 +116,7 @@ void rmk_slab_free(struct rmk_slab *slab)
 {
 	kvfree(slab->owner);
 	kvfree(slab->slots.map);
-	kfree_rcu(slab, rcu);	/* rmk_slab_put() may still look at it */
+	kfree_rcu(slab, rcu); /* rmk_slab_put() may still look at it */
 }
 
 static struct rmk_slab *slab_create(struct rmk_slabs *slabs, struct rmk_session *s,
@@ -143,8 +143,8 @@ static struct rmk_slab *slab_create(struct rmk_slabs *slabs, struct rmk_session 
 	slab->state = CORE_LEASE_FREE;
 	refcount_set(&slab->refs, 1);
 	INIT_LIST_HEAD(&slab->room_node);
-	if (!xa_alloc(&slabs->table, &slab->index, slab,
-		      XA_LIMIT(0, (1u << CORE_SLAB_BITS) - 1), GFP_KERNEL))
+	if (!xa_alloc(&slabs->table, &slab->index, slab, XA_LIMIT(0, (1u << CORE_SLAB_BITS) - 1),
+		      GFP_KERNEL))
 		return slab;
 free:
 	rmk_slab_free(slab);
@@ -159,7 +159,7 @@ int rmk_slabs_add(struct rmk_slabs *slabs, struct rmk_session *s, const struct c
 	spin_lock_irq(&slabs->lock);
 	known = lookup(slabs, s, grant->grant.slab_id, grant->grant.generation);
 	spin_unlock_irq(&slabs->lock);
-	if (known)	/* only the session's own work adds slabs of a session, so this stays true */
+	if (known) /* only the session's own work adds slabs of a session, so this stays true */
 		return -EEXIST;
 	slab = slab_create(slabs, s, grant);
 	if (!slab)
@@ -184,7 +184,7 @@ static bool may_retire(const struct rmk_slab *slab, bool surplus)
 	case CORE_LEASE_GRANTED:
 		return surplus;
 	default:
-		return false;	/* orphaned: when the connection is back */
+		return false; /* orphaned: when the connection is back */
 	}
 }
 
@@ -280,7 +280,7 @@ void rmk_slab_put(struct rmk_slab *slab)
 	struct rmk_slabs *slabs = slab->slabs;
 	bool retirable;
 
-	rcu_read_lock();	/* the slab may go as soon as our reference has */
+	rcu_read_lock(); /* the slab may go as soon as our reference has */
 	WARN_ON_ONCE(refcount_dec_and_test(&slab->refs));
 	retirable = READ_ONCE(slab->state) != CORE_LEASE_GRANTED;
 	rcu_read_unlock();

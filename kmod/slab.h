@@ -22,35 +22,35 @@
 #include "../core/slots.h"
 
 struct rmk_slabs_stats {
-	u32 slabs, revoking;		/* slabs held; those being evacuated */
-	u64 total_slots, used_slots;	/* of all slabs held */
-	u64 granted, released, revoked, fenced;	/* since load */
+	u32 slabs, revoking;			/* slabs held; those being evacuated */
+	u64 total_slots, used_slots;		/* of all slabs held */
+	u64 granted, released, revoked, fenced; /* since load */
 };
 
 struct rmk_slabs {
 	/* A slab may be retired now. Any context; set by the owner before use. */
 	void (*retirable)(struct rmk_slabs *slabs);
-	struct xarray table;		/* by rmk_slab.index */
-	spinlock_t lock;		/* guards what follows; interrupts off */
+	struct xarray table; /* by rmk_slab.index */
+	spinlock_t lock;     /* guards what follows; interrupts off */
 	struct list_head all;
-	struct list_head room;		/* writable and not full */
-	u64 room_slots;			/* free slots of writable slabs */
+	struct list_head room; /* writable and not full */
+	u64 room_slots;	       /* free slots of writable slabs */
 	struct rmk_slabs_stats stats;
 };
 
 struct rmk_slab {
 	struct rmk_slabs *slabs;
-	struct rmk_session *session;	/* outlives the slab */
-	u64 id, addr, len;		/* the donor's words */
+	struct rmk_session *session; /* outlives the slab */
+	u64 id, addr, len;	     /* the donor's words */
 	u32 rkey, generation;
-	u32 index;			/* in the table; what index entries hold */
-	refcount_t refs;		/* 1 for the table */
-	enum core_lease state;		/* slabs.lock; read without it as a hint */
-	struct core_slots slots;	/* slabs.lock */
-	struct list_head node;		/* of slabs.all; slabs.lock */
-	struct list_head room_node;	/* of slabs.room; slabs.lock */
+	u32 index;		    /* in the table; what index entries hold */
+	refcount_t refs;	    /* 1 for the table */
+	enum core_lease state;	    /* slabs.lock; read without it as a hint */
+	struct core_slots slots;    /* slabs.lock */
+	struct list_head node;	    /* of slabs.all; slabs.lock */
+	struct list_head room_node; /* of slabs.room; slabs.lock */
 	struct rcu_head rcu;
-	u32 *owner;			/* page number in the device, per slot; of whoever took the slot */
+	u32 *owner; /* page number in the device, per slot; of whoever took the slot */
 };
 
 void rmk_slabs_init(struct rmk_slabs *slabs, void (*retirable)(struct rmk_slabs *slabs));
@@ -63,7 +63,10 @@ void rmk_slabs_uninit(struct rmk_slabs *slabs);
  */
 int rmk_slabs_add(struct rmk_slabs *slabs, struct rmk_session *s, const struct core_msg *grant);
 
-/* An event of one slab, named in the donor's words. False: no such slab, or not in its state. May sleep. */
+/*
+ * An event of one slab, named in the donor's words. False: no such slab, or not
+ * in its state. May sleep.
+ */
 bool rmk_slabs_event(struct rmk_slabs *slabs, const struct rmk_session *s, u64 id, u32 generation,
 		     enum core_lease_event event);
 /* An event of every slab of a donor. May sleep. */
@@ -98,10 +101,12 @@ static inline u64 rmk_slabs_room(const struct rmk_slabs *slabs)
  * there is no such slab, or it has another generation: the entry is corrupt.
  */
 struct rmk_slab *rmk_slabs_find(struct rmk_slabs *slabs, const struct core_remote *where);
+
 static inline void rmk_slab_get(struct rmk_slab *slab)
 {
 	refcount_inc(&slab->refs);
 }
+
 void rmk_slab_put(struct rmk_slab *slab);
 
 /*

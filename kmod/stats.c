@@ -24,7 +24,7 @@ u64 rmk_stats_pages(struct rmk_stats __percpu *stats, enum core_where where)
 
 	for_each_possible_cpu(cpu)
 		sum += per_cpu_ptr(stats, cpu)->pages[where];
-	return max_t(s64, sum, 0);	/* read while pages move, it may be off for a moment */
+	return max_t(s64, sum, 0); /* read while pages move, it may be off for a moment */
 }
 
 void rmk_stats_latency(struct rmk_stats __percpu *stats, bool write, u64 ns)

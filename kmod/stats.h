@@ -11,27 +11,27 @@
 #include "../core/index.h"
 
 enum rmk_counter {
-	RMK_READS,		/* pages asked for by the front */
+	RMK_READS, /* pages asked for by the front */
 	RMK_WRITES,
-	RMK_DISCARDS,		/* pages forgotten that held something */
-	RMK_REMOTE_READS,	/* pages that came over the wire, whoever asked */
+	RMK_DISCARDS,	  /* pages forgotten that held something */
+	RMK_REMOTE_READS, /* pages that came over the wire, whoever asked */
 	RMK_REMOTE_WRITES,
-	RMK_READ_REQUESTS,	/* work requests posted: fewer than pages where pages merge */
+	RMK_READ_REQUESTS, /* work requests posted: fewer than pages where pages merge */
 	RMK_WRITE_REQUESTS,
-	RMK_EVACUATED,		/* pages moved out of a revoked slab */
-	RMK_SHIPPED,		/* compressed pages moved to a donor */
-	RMK_LOST,		/* pages whose only copy went with a donor */
-	RMK_RETRIES,		/* requests that had to wait for a connection or for room */
-	RMK_CRC_ERRORS,		/* pages that came back wrong, and were not handed out */
-	RMK_READ_ERRORS,	/* pages that the front was told it cannot have */
+	RMK_EVACUATED,	 /* pages moved out of a revoked slab */
+	RMK_SHIPPED,	 /* compressed pages moved to a donor */
+	RMK_LOST,	 /* pages whose only copy went with a donor */
+	RMK_RETRIES,	 /* requests that had to wait for a connection or for room */
+	RMK_CRC_ERRORS,	 /* pages that came back wrong, and were not handed out */
+	RMK_READ_ERRORS, /* pages that the front was told it cannot have */
 	RMK_WRITE_ERRORS,
 	RMK_COUNTERS,
 };
 
 struct rmk_stats {
 	u64 counter[RMK_COUNTERS];
-	s64 pages[CORE_LOST + 1];	/* stored now, by enum core_where; one CPU's may be negative */
-	struct core_hist latency[2];	/* ns from request to completion, [write] */
+	s64 pages[CORE_LOST + 1];    /* stored now, by enum core_where; one CPU's may be negative */
+	struct core_hist latency[2]; /* ns from request to completion, [write] */
 };
 
 static inline void rmk_count(struct rmk_stats __percpu *stats, enum rmk_counter c, u64 n)

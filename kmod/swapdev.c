@@ -14,17 +14,18 @@
 #include <linux/slab.h>
 
 #include "compat/blk.h"
+#include "compat/kernel.h"
 #include "io.h"
 #include "swapdev.h"
 
 /* In flight per CPU. Each costs an io of some 8 KiB, allocated once. */
-#define QUEUE_DEPTH	128
-#define RETRY_MS	10
+#define QUEUE_DEPTH 128
+#define RETRY_MS    10
 /* Longer than a session tries to recover (session.c), so that it decides first. */
-#define PATIENCE	(30 * HZ)
+#define PATIENCE (30 * HZ)
 /* Requests up to this many pages are somebody's page fault; longer ones are streams. */
-#define DEMAND_PAGES	8
-#define MAX_DISCARD	(64u << 20)
+#define DEMAND_PAGES 8
+#define MAX_DISCARD  (64u << 20)
 
 /*
  * A lone page fault is waited for on the spot, because going to sleep and being
@@ -34,20 +35,22 @@
  */
 static unsigned int poll_us = 60;
 module_param(poll_us, uint, 0644);
-MODULE_PARM_DESC(poll_us, "wait for a single swap-in this long before sleeping, in microseconds (default 60; 0: never)");
+MODULE_PARM_DESC(
+	poll_us,
+	"wait for a single swap-in this long before sleeping, in microseconds (default 60; 0: never)");
 
 struct rmk_swapdev {
 	struct rmk_pool *pool;
-	atomic_t reading;	/* reads under way */
-	u32 read_ns;		/* what a read takes, moving average over 8; racy by design */
+	atomic_t reading; /* reads under way */
+	u32 read_ns;	  /* what a read takes, moving average over 8; racy by design */
 	struct gendisk *disk;
 	struct blk_mq_tag_set tags;
 };
 
 struct command {
-	u64 start;		/* ns */
-	u32 ends;		/* counts completions, for the one who waits on the spot */
-	unsigned long since;	/* jiffies when the request first came */
+	u64 start;	     /* ns */
+	u32 ends;	     /* counts completions, for the one who waits on the spot */
+	unsigned long since; /* jiffies when the request first came */
 	struct rmk_io io;
 };
 
@@ -119,7 +122,7 @@ static bool set_pages(struct request *rq, struct rmk_io *io)
 /* Swap-in locks its page and waits for it; direct I/O does not lock the user's. */
 static bool is_swap_in(const struct rmk_io *io)
 {
-	return PageLocked(io->page[0].page) && PageSwapBacked(io->page[0].page);
+	return PageLocked(io->page[0].page) && rmk_page_swapbacked(io->page[0].page);
 }
 
 /* The request may end, and its memory serve another, while we look: then ends moves on. */
@@ -153,7 +156,7 @@ static void transfer(struct rmk_swapdev *d, struct request *rq, struct command *
 	io->lane = (rq->cmd_flags & REQ_RAHEAD) || io->npages > DEMAND_PAGES ? RMK_LANE_BULK :
 									       RMK_LANE_DEMAND;
 	wait = io->lane == RMK_LANE_DEMAND && is_swap_in(io);
-	rmk_io_get(io);	/* from here on the io may be somebody else's */
+	rmk_io_get(io); /* from here on the io may be somebody else's */
 	if (wait)
 		wait_briefly(d, cmd, ends, start);
 }
@@ -165,7 +168,7 @@ static blk_status_t queue_rq(struct blk_mq_hw_ctx *hctx, const struct blk_mq_que
 	struct command *cmd = blk_mq_rq_to_pdu(rq);
 
 	blk_mq_start_request(rq);
-	if (!(rq->rq_flags & RQF_DONTPREP)) {	/* not one that comes again */
+	if (!(rq->rq_flags & RQF_DONTPREP)) { /* not one that comes again */
 		rq->rq_flags |= RQF_DONTPREP;
 		cmd->since = jiffies;
 		cmd->start = ktime_get_ns();
@@ -211,6 +214,7 @@ static int on_open(struct gendisk *disk)
 	rmk_remote_want(d->pool->remote);
 	return 0;
 }
+
 RMK_BLK_DEFINE_OPEN(dev_open, on_open)
 
 /*

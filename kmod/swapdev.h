@@ -17,7 +17,10 @@ struct rmk_swapdev *rmk_swapdev_create(struct rmk_pool *pool, const char *name,
 				       const struct attribute_group **groups);
 /* Try again what waited for a connection. Any context. */
 void rmk_swapdev_changed(struct rmk_swapdev *d);
-/* Waits until the I/O under way is done; every request ends by itself within the sessions' time-outs. */
+/*
+ * Waits until the I/O under way is done; every request ends by itself within the
+ * sessions' time-outs.
+ */
 void rmk_swapdev_destroy(struct rmk_swapdev *d);
 
 /* The pool behind a gendisk's device, for sysfs. */

@@ -50,8 +50,17 @@ static u64 get_metadata(struct rmk_pool *pool, u32 arg)
 }
 
 /* Which member of a statistics struct; both consist of u64 and u32 by name, hence the switch. */
-enum remote_value { SLABS, SLABS_REVOKING, SLOTS_TOTAL, SLOTS_USED, GRANTED, RELEASED, REVOKED,
-		    FENCED, DENIED };
+enum remote_value {
+	SLABS,
+	SLABS_REVOKING,
+	SLOTS_TOTAL,
+	SLOTS_USED,
+	GRANTED,
+	RELEASED,
+	REVOKED,
+	FENCED,
+	DENIED
+};
 
 static u64 get_remote(struct rmk_pool *pool, u32 arg)
 {
@@ -101,11 +110,11 @@ static u64 get_ztier(struct rmk_pool *pool, u32 arg)
 	return 0;
 }
 
-#define VALUE(_name, _get, _arg)						\
-	static struct value value_##_name = {					\
-		.attr = __ATTR(_name, 0444, show_value, NULL),			\
-		.get = _get,							\
-		.arg = _arg,							\
+#define VALUE(_name, _get, _arg)                               \
+	static struct value value_##_name = {                  \
+		.attr = __ATTR(_name, 0444, show_value, NULL), \
+		.get = _get,                                   \
+		.arg = _arg,                                   \
 	}
 
 VALUE(remote_pages, get_pages, CORE_REMOTE);
@@ -189,48 +198,46 @@ static ssize_t donors_show(struct device *dev, struct device_attribute *attr, ch
 }
 static DEVICE_ATTR_RO(donors);
 
-static struct attribute *attrs[] = {
-	&dev_attr_mm_stat.attr,
-	&dev_attr_donors.attr,
-	&dev_attr_zpool_limit_bytes.attr,
-	&value_remote_pages.attr.attr,
-	&value_compressed_pages.attr.attr,
-	&value_same_pages.attr.attr,
-	&value_lost_pages.attr.attr,
-	&value_compressed_bytes.attr.attr,
-	&value_zpool_used_bytes.attr.attr,
-	&value_incompressible_pages.attr.attr,
-	&value_zpool_refused.attr.attr,
-	&value_slabs.attr.attr,
-	&value_slabs_revoking.attr.attr,
-	&value_slots_total.attr.attr,
-	&value_slots_used.attr.attr,
-	&value_slabs_granted.attr.attr,
-	&value_slabs_released.attr.attr,
-	&value_slabs_revoked.attr.attr,
-	&value_slabs_fenced.attr.attr,
-	&value_slabs_denied.attr.attr,
-	&value_metadata_bytes.attr.attr,
-	&value_reads.attr.attr,
-	&value_writes.attr.attr,
-	&value_discards.attr.attr,
-	&value_wire_read_bytes.attr.attr,
-	&value_wire_write_bytes.attr.attr,
-	&value_wire_read_requests.attr.attr,
-	&value_wire_write_requests.attr.attr,
-	&value_evacuated_pages.attr.attr,
-	&value_shipped_pages.attr.attr,
-	&value_written_off_pages.attr.attr,
-	&value_retries.attr.attr,
-	&value_crc_errors.attr.attr,
-	&value_read_errors.attr.attr,
-	&value_write_errors.attr.attr,
-	&value_read_p50_ns.attr.attr,
-	&value_read_p99_ns.attr.attr,
-	&value_write_p50_ns.attr.attr,
-	&value_write_p99_ns.attr.attr,
-	NULL
-};
+static struct attribute *attrs[] = { &dev_attr_mm_stat.attr,
+				     &dev_attr_donors.attr,
+				     &dev_attr_zpool_limit_bytes.attr,
+				     &value_remote_pages.attr.attr,
+				     &value_compressed_pages.attr.attr,
+				     &value_same_pages.attr.attr,
+				     &value_lost_pages.attr.attr,
+				     &value_compressed_bytes.attr.attr,
+				     &value_zpool_used_bytes.attr.attr,
+				     &value_incompressible_pages.attr.attr,
+				     &value_zpool_refused.attr.attr,
+				     &value_slabs.attr.attr,
+				     &value_slabs_revoking.attr.attr,
+				     &value_slots_total.attr.attr,
+				     &value_slots_used.attr.attr,
+				     &value_slabs_granted.attr.attr,
+				     &value_slabs_released.attr.attr,
+				     &value_slabs_revoked.attr.attr,
+				     &value_slabs_fenced.attr.attr,
+				     &value_slabs_denied.attr.attr,
+				     &value_metadata_bytes.attr.attr,
+				     &value_reads.attr.attr,
+				     &value_writes.attr.attr,
+				     &value_discards.attr.attr,
+				     &value_wire_read_bytes.attr.attr,
+				     &value_wire_write_bytes.attr.attr,
+				     &value_wire_read_requests.attr.attr,
+				     &value_wire_write_requests.attr.attr,
+				     &value_evacuated_pages.attr.attr,
+				     &value_shipped_pages.attr.attr,
+				     &value_written_off_pages.attr.attr,
+				     &value_retries.attr.attr,
+				     &value_crc_errors.attr.attr,
+				     &value_read_errors.attr.attr,
+				     &value_write_errors.attr.attr,
+				     &value_read_p50_ns.attr.attr,
+				     &value_read_p99_ns.attr.attr,
+				     &value_write_p50_ns.attr.attr,
+				     &value_write_p99_ns.attr.attr,
+				     NULL };
 
 static const struct attribute_group group = {
 	.name = "ramster",

@@ -23,25 +23,25 @@
  * Scatter-gather entries of one work request. 16 pages are 64 KiB, enough to
  * hide the per-request cost; more only makes every send queue entry longer.
  */
-#define MAX_SPANS	16
+#define MAX_SPANS 16
 
 /*
  * Messages in flight per direction. A revoke of a whole donation is the only
  * burst; a peer that outruns this is held back by receiver-not-ready.
  */
-#define CONTROL_DEPTH	64
+#define CONTROL_DEPTH 64
 
 /*
  * Local ACK timeout, 4.096 us * 2^17 = 0.54 s (IBTA 9.7.6.1.3). With seven
  * retries a dead donor is noticed in some 4 s. Lower values tore connections
  * down in virtual machines whose CPU was taken away for a while.
  */
-#define ACK_TIMEOUT	17
+#define ACK_TIMEOUT 17
 
 /* How long the last message before a disconnect may take to go out. */
-#define GOODBYE_TIMEOUT	(HZ / 2)
+#define GOODBYE_TIMEOUT (HZ / 2)
 /* How long a broken queue pair may take to flush before we destroy it under its requests. */
-#define FLUSH_TIMEOUT	(10 * HZ)
+#define FLUSH_TIMEOUT (10 * HZ)
 
 struct control_send {
 	struct ib_cqe cqe;
@@ -62,7 +62,7 @@ struct control {
 	struct control_recv recv[CONTROL_DEPTH];
 	struct control_send send[CONTROL_DEPTH];
 	u64 dma;
-	u32 next;		/* slot of the next send; sends complete in order */
+	u32 next; /* slot of the next send; sends complete in order */
 	atomic_t sending;
 };
 
@@ -72,23 +72,23 @@ struct rmk_conn {
 	struct ib_cq *cq;
 	const struct rmk_conn_ops *ops;
 	void *owner;
-	struct control *control;	/* NULL: a lane */
+	struct control *control; /* NULL: a lane */
 
-	struct completion step;		/* of connecting */
+	struct completion step; /* of connecting */
 	int step_err;
 	bool established;
 	struct core_cm_rep rep;
 	enum ramster_reason reason;
 
 	u32 depth;
-	u32 max_spans[2];		/* [write] */
+	u32 max_spans[2]; /* [write] */
 	wait_queue_head_t idle;
-	spinlock_t lock;		/* guards what follows */
+	spinlock_t lock; /* guards what follows */
 	struct list_head posted;
-	u32 inflight;			/* posted, and done() has not returned */
+	u32 inflight; /* posted, and done() has not returned */
 	u64 completed;
 	bool down;
-	u64 seen_completed;		/* of rmk_conn_progress() alone */
+	u64 seen_completed; /* of rmk_conn_progress() alone */
 	bool seen_busy;
 };
 

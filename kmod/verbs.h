@@ -21,7 +21,7 @@ struct rmk_conn;
 /* A piece of memory, physically contiguous; dma is filled in while posted. */
 struct rmk_span {
 	struct page *page;
-	u32 off, len;		/* bytes; off may exceed PAGE_SIZE inside a compound page */
+	u32 off, len; /* bytes; off may exceed PAGE_SIZE inside a compound page */
 	u64 dma;
 };
 
@@ -33,7 +33,7 @@ struct rmk_span {
  * -ECONNABORTED (flushed: the connection broke first), -EIO (anything else).
  */
 struct rmk_wr {
-	unsigned long cqe[1];	/* struct ib_cqe, known to verbs.c alone */
+	unsigned long cqe[1]; /* struct ib_cqe, known to verbs.c alone */
 	struct rmk_conn *conn;
 	struct list_head node;
 	struct rmk_span *spans;
@@ -54,8 +54,8 @@ struct rmk_conn_params {
 	const struct core_cm_req *req;
 	const struct rmk_conn_ops *ops;
 	void *owner;
-	u32 sq_depth;		/* lanes: work requests in flight at most */
-	u32 timeout_ms;		/* of each step: address, route, connect */
+	u32 sq_depth;	/* lanes: work requests in flight at most */
+	u32 timeout_ms; /* of each step: address, route, connect */
 };
 
 /*
