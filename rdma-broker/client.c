@@ -66,18 +66,19 @@ static void link_destroy(struct rmb_link *link)
 	free(link);
 }
 
-static void links_destroy(struct rmb_client *client)
+static void links_destroy(struct rmb_client *client, const struct rmb_link *but)
 {
 	struct rmb_link *link, *tmp;
 
 	DL_FOREACH_SAFE(client->links, link, tmp)
-		link_destroy(link);
+		if (link != but)
+			link_destroy(link);
 }
 
 /* End the session: connections at once, slabs one by one, then the rest. */
 static void client_destroy(struct rmb_client *client)
 {
-	links_destroy(client);
+	links_destroy(client, NULL);
 	client->grace = sd_event_source_disable_unref(client->grace);
 	client->dying = true;
 	HASH_DEL(client->all->sessions, client);
@@ -108,7 +109,7 @@ static void client_detach(struct rmb_client *client)
 	struct rmb_clients *all = client->all;
 	uint64_t grace_us = all->cfg->grace_ms * 1000ull;
 
-	links_destroy(client);
+	links_destroy(client, NULL);
 	client->spoke = false;
 	rmb_lend_orphan(all->lend, client);
 	if (!client->slabs || !grace_us || all->stopping) {
@@ -300,13 +301,17 @@ static struct rmb_client *client_find(struct rmb_clients *all, const struct rmb_
 	return client;
 }
 
+/* A connection of the session, to be accepted; NULL: it is rejected. */
 static struct rmb_link *link_create(struct rmb_client *client, struct rmb_conn *conn,
 				    enum ramster_role role)
 {
 	struct rmb_link *link = calloc(1, sizeof(*link));
 
-	if (!link)
+	if (!link || rmb_conn_prepare(conn, client->pd, link, role == RAMSTER_ROLE_CONTROL)) {
+		free(link);
+		request_reject(client->all, conn, RAMSTER_REASON_MEMORY);
 		return NULL;
+	}
 	link->client = client;
 	link->conn = conn;
 	link->role = role;
@@ -315,40 +320,51 @@ static struct rmb_link *link_create(struct rmb_client *client, struct rmb_conn *
 	return link;
 }
 
-/* Accept conn into the session; on failure it is destroyed and -errno returned. */
-static int link_accept(struct rmb_client *client, struct rmb_conn *conn, enum ramster_role role)
+/* On failure the link is destroyed and -errno returned. */
+static int link_accept(struct rmb_link *link)
 {
-	const struct rmb_config *cfg = client->all->cfg;
+	const struct rmb_client *client = link->client;
 	struct core_cm_rep reply = {
-		.heartbeat_ms = cfg->heartbeat_ms,
-		.grace_ms = cfg->grace_ms,
+		.heartbeat_ms = client->all->cfg->heartbeat_ms,
+		.grace_ms = client->all->cfg->grace_ms,
 		.session = client->session,
 	};
-	struct rmb_link *link = link_create(client, conn, role);
 	struct ramster_cm_rep wire;
 	int err;
 
-	if (!link) {
-		request_reject(client->all, conn, RAMSTER_REASON_MEMORY);
-		return -ENOMEM;
-	}
 	core_cm_rep_encode(&wire, &reply);
-	if (role == RAMSTER_ROLE_CONTROL)
-		client->control = link;
-	err = rmb_conn_accept(conn, client->pd, link, role == RAMSTER_ROLE_CONTROL, &wire,
-			      sizeof(wire));
+	err = rmb_conn_accept(link->conn, &wire, sizeof(wire));
 	if (!err)
 		return 0;
-	rmb_log_limited(LOG_WARNING, "%s: cannot accept its %s connection: %s", rmb_conn_peer(conn),
-			core_role_name(role), strerror(-err));
+	rmb_log_limited(LOG_WARNING, "%s: cannot accept its %s connection: %s",
+			rmb_conn_peer(link->conn), core_role_name(link->role), strerror(-err));
 	link_destroy(link);
 	return err;
+}
+
+/* Make link the session's control connection, and the only one it has. */
+static void control_begin(struct rmb_client *client, struct rmb_link *link)
+{
+	/*
+	 * Connections of the borrower's earlier life must be gone before the
+	 * new one begins: a write still under way on an old lane could hit a
+	 * page that was written anew since.
+	 */
+	links_destroy(client, link);
+	rmb_lend_orphan(client->all->lend, client);
+	client->grace = sd_event_source_disable_unref(client->grace);
+	client->spoke = false;
+	client->control = link;
+	client->heard_us = now_us(client->all);
+	snprintf(client->peer, sizeof(client->peer), "%s", rmb_conn_peer(link->conn));
+	snprintf(client->device, sizeof(client->device), "%s", rmb_conn_device(link->conn));
 }
 
 static void open_control(struct rmb_clients *all, struct rmb_conn *conn,
 			 const struct core_cm_req *req)
 {
 	struct rmb_client *client = client_find(all, conn, req);
+	struct rmb_link *link;
 	bool resume;
 
 	/* Its last words on the connection that it gave up still count. */
@@ -357,31 +373,24 @@ static void open_control(struct rmb_clients *all, struct rmb_conn *conn,
 		client = client_find(all, conn, req);
 	}
 	resume = client;
-	if (!client) {
-		if (HASH_COUNT(all->sessions) >= all->cfg->max_clients) {
-			request_reject(all, conn, RAMSTER_REASON_BUSY);
-			return;
-		}
-		client = client_create(all, conn, req);
-		if (!client) {
-			request_reject(all, conn, RAMSTER_REASON_MEMORY);
-			return;
-		}
-	} else {
-		/*
-		 * Connections of the borrower's earlier life must be gone before
-		 * the new one begins: a write still under way on an old lane
-		 * could hit a page that was written anew since.
-		 */
-		links_destroy(client);
-		client->spoke = false;
-		rmb_lend_orphan(all->lend, client);
-		client->grace = sd_event_source_disable_unref(client->grace);
+	if (!client && HASH_COUNT(all->sessions) >= all->cfg->max_clients) {
+		request_reject(all, conn, RAMSTER_REASON_BUSY);
+		return;
 	}
-	snprintf(client->peer, sizeof(client->peer), "%s", rmb_conn_peer(conn));
-	snprintf(client->device, sizeof(client->device), "%s", rmb_conn_device(conn));
-	client->heard_us = now_us(all);
-	if (link_accept(client, conn, RAMSTER_ROLE_CONTROL)) {
+	if (!client)
+		client = client_create(all, conn, req);
+	if (!client) {
+		request_reject(all, conn, RAMSTER_REASON_MEMORY);
+		return;
+	}
+	link = link_create(client, conn, RAMSTER_ROLE_CONTROL);
+	if (!link) {
+		if (!resume)
+			client_destroy(client);
+		return;
+	}
+	control_begin(client, link);
+	if (link_accept(link)) {
 		client_detach(client);
 		return;
 	}
@@ -392,14 +401,20 @@ static void open_control(struct rmb_clients *all, struct rmb_conn *conn,
 static void open_lane(struct rmb_clients *all, struct rmb_conn *conn, const struct core_cm_req *req)
 {
 	struct rmb_client *client = client_find(all, conn, req);
+	struct rmb_link *link;
 
 	/* Without a control connection nobody would notice that its borrower died. */
-	if (!client || !client->control)
+	if (!client || !client->control) {
 		request_reject(all, conn, RAMSTER_REASON_SESSION);
-	else if (client->n_links[req->role] >= all->cfg->max_lanes)
+		return;
+	}
+	if (client->n_links[req->role] >= all->cfg->max_lanes) {
 		request_reject(all, conn, RAMSTER_REASON_BUSY);
-	else
-		link_accept(client, conn, req->role);
+		return;
+	}
+	link = link_create(client, conn, req->role);
+	if (link)
+		link_accept(link);
 }
 
 static void on_request(void *ctx, struct rmb_conn *conn, const void *data, size_t len)

@@ -35,8 +35,7 @@ struct rmb_client {
 	struct rmb_link *control; /* NULL: orphaned; also in links */
 	struct rmb_link *links;
 	uint32_t n_links[RAMSTER_ROLE_END];
-	bool spoke;   /* a message came since the connection began */
-	bool resumed; /* what it missed is still to be told */
+	bool spoke; /* a message came since the connection began */
 	bool dying;
 	uint64_t heard_us; /* last message; CLOCK_MONOTONIC, as all times here */
 	uint64_t since_us;

@@ -124,13 +124,11 @@ static int listen_all(struct rmb_daemon *daemon)
 		err = rmb_verbs_listen(daemon->verbs, address, (uint16_t)cfg->port);
 		if (!err)
 			continue;
-		rmb_log(LOG_ERR, "cannot listen on %s port %" PRIu32 ": %s%s",
-			address ? address : "all addresses", cfg->port, strerror(-err),
-			err == -EADDRINUSE ?
-				"; another ramsterd? give --port" :
-			err == -ENODEV || err == -EADDRNOTAVAIL ?
-				"; is the address on a port with an RDMA device (rdma link)?" :
-				"");
+		/* The CM says EADDRNOTAVAIL for both. */
+		rmb_log(LOG_ERR,
+			"cannot listen on %s port %" PRIu32
+			": %s; is the port taken, or the address not on an RDMA device (rdma link)?",
+			address ? address : "all addresses", cfg->port, strerror(-err));
 		return err;
 	}
 	return 0;
@@ -225,12 +223,11 @@ static int daemon_init(struct rmb_daemon *daemon)
 	err = rmb_clients_init(&daemon->clients, daemon->event, &daemon->cfg, &daemon->lend);
 	if (!err)
 		err = donate_init(daemon);
-	if (!err)
-		err = listen_init(daemon);
-	if (err < 0)
+	if (err)
 		return err;
+	/* First, because it says so best if another ramsterd runs. */
 	daemon->control = rmb_control_create(daemon);
-	return daemon->control ? 0 : -EIO;
+	return daemon->control ? listen_init(daemon) : -EIO;
 }
 
 /* Also after an init that stopped half way: what was not begun is still zero. */

@@ -450,8 +450,18 @@ static int qp_create(struct rmb_conn *conn, struct rmb_pd *pd, bool control)
 	return 0;
 }
 
-int rmb_conn_accept(struct rmb_conn *conn, struct rmb_pd *pd, void *owner, bool control,
-		    const void *private_data, size_t len)
+int rmb_conn_prepare(struct rmb_conn *conn, struct rmb_pd *pd, void *owner, bool control)
+{
+	int err;
+
+	conn->owner = owner;
+	conn->pd = pd;
+	pd->refs++;
+	err = control ? control_setup(conn, pd) : 0;
+	return err ? err : qp_create(conn, pd, control);
+}
+
+int rmb_conn_accept(struct rmb_conn *conn, const void *private_data, size_t len)
 {
 	struct ibv_qp_attr timer = { .min_rnr_timer = RNR_TIMER_640US };
 	struct rdma_conn_param param = {
@@ -460,16 +470,7 @@ int rmb_conn_accept(struct rmb_conn *conn, struct rmb_pd *pd, void *owner, bool 
 		.rnr_retry_count = RNR_RETRIES,
 	};
 	struct ibv_device_attr attr;
-	int err;
 
-	conn->owner = owner;
-	conn->pd = pd;
-	pd->refs++;
-	err = control ? control_setup(conn, pd) : 0;
-	if (!err)
-		err = qp_create(conn, pd, control);
-	if (err)
-		return err;
 	if (ibv_query_device(conn->id->verbs, &attr))
 		return -EIO;
 	/* As many READs in flight as the client asks for and the device can answer. */

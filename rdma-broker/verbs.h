@@ -24,7 +24,7 @@ struct rmb_pd;	  /* a protection domain: what one client may reach */
 struct rmb_mr;	  /* memory that the clients of its domain read and write */
 
 struct rmb_verbs_ops {
-	/* Answer with rmb_conn_accept() or rmb_conn_reject(), before returning. */
+	/* Answer it, before returning. */
 	void (*request)(void *ctx, struct rmb_conn *conn, const void *private_data, size_t len);
 	/* A message of len <= RAMSTER_MSG_SIZE bytes that nobody has vouched for. */
 	void (*message)(struct rmb_conn *conn, void *owner, const void *data, size_t len);
@@ -43,9 +43,14 @@ int rmb_verbs_listen(struct rmb_verbs *verbs, const char *address, uint16_t port
 /* Names of the devices, for people: "rxe0, mlx5_0". */
 void rmb_verbs_devices(char *out, size_t len);
 
-/* Each ends a request. accept() returns a negative errno if conn is of no use (destroy it). */
-int rmb_conn_accept(struct rmb_conn *conn, struct rmb_pd *pd, void *owner, bool control,
-		    const void *private_data, size_t len);
+/*
+ * Each request ends with a reject, or is prepared and accepted. Preparing makes
+ * the queue pair, so that what is destroyed in between cannot lend it its
+ * number, which the client's CM would take for a ghost. A negative errno: conn
+ * is of no use, destroy or reject it.
+ */
+int rmb_conn_prepare(struct rmb_conn *conn, struct rmb_pd *pd, void *owner, bool control);
+int rmb_conn_accept(struct rmb_conn *conn, const void *private_data, size_t len);
 void rmb_conn_reject(struct rmb_conn *conn, const void *private_data, size_t len);
 
 /*

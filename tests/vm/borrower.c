@@ -370,5 +370,7 @@ bool bconn_ended(struct bconn *c, int timeout_ms)
 
 	while (!c->down && now_ms() < end)
 		next_event(c, end - now_ms(), &type);
+	if (c->down)
+		rdma_disconnect(c->id);
 	return c->down;
 }

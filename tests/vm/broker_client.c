@@ -294,8 +294,10 @@ static const char *test_many(void)
 	struct core_msg g[20];
 	int i;
 
-	for (i = 0; i < 20; i++)
+	for (i = 0; i < 20; i++) {
 		NEED((c[i] = control((uint8_t)(i + 1))));
+		keep_alive();
+	}
 	for (i = 0; i < 20; i++)
 		NEED(!ask(c[i], 1, BORROWER_SLAB));
 	for (i = 0; i < 20; i++)
@@ -318,9 +320,9 @@ static const char *test_resume(void)
 	NEED(borrow(c, &g) && put(l, &g, 9));
 	session = c->rep.session;
 	bconn_close(c);
+	NEED(bconn_ended(l, BORROWER_WAIT));
 	again = open_role(RAMSTER_ROLE_CONTROL, session, 1, &err);
 	NEED(!err && again->rep.session == session);
-	NEED(bconn_ended(l, BORROWER_WAIT));
 	NEED((l2 = lane(again, RAMSTER_ROLE_DEMAND, 1)));
 	NEED(get(l2, &g) && is_pattern(l2, 9));
 	NEED(!give_back(again, g.grant.slab_id, g.grant.generation) && bye(again));
