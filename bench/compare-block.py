@@ -167,7 +167,7 @@ def perftest(nodes, wire, tool, column):
 def run(nodes, args, size):
     """All repetitions: {row: {device: [results]}} and {tool: [numbers]}."""
     for node in nodes:
-        node.favour(-20)
+        node.favour()
     nodes[1].check(f"ping -q -c 1 {nodes[0].ip}")
     devices = set_up(nodes, args.devices, size)
     for name, path in devices.items():
