@@ -3,9 +3,10 @@
  * swaptest - use more memory than there is, and check every byte of it.
  *
  * Run it in a memory cgroup smaller than --size, so that most pages lie in
- * swap. Every page holds a pattern of its own, half of it incompressible, which
- * changes each time the page is rewritten; so a page of another place or of an
- * earlier time is found out, not only a damaged one. Each pass reads and checks
+ * swap. Every page holds a pattern of its own, half of it incompressible (or one
+ * word over and over: --same), which changes each time the page is rewritten; so
+ * a page of another place or of an earlier time is found out, not only a damaged
+ * one. Each pass reads and checks
  * all pages, the first in order, the others in random order, and rewrites some.
  *
  * A page that the kernel cannot bring back (SIGBUS) is counted as lost, dropped
@@ -24,16 +25,17 @@
 #include <sys/resource.h>
 #include <time.h>
 
-#define PAGE	     4096u
-#define WORDS	     (PAGE / sizeof(uint64_t))
-#define PROGRESS_SEC 2.0
-#define SHOWN_WRONG  10 /* wrong pages that are described one by one */
+#define PAGE	    4096u
+#define WORDS	    (PAGE / sizeof(uint64_t))
+#define SHOWN_WRONG 10 /* wrong pages that are described one by one */
 
 struct options {
 	uint64_t bytes;
 	double seconds;	      /* 0: until rounds are done */
 	unsigned long rounds; /* 0: until the time is over */
 	unsigned int rewrite; /* percent of the pages per pass */
+	unsigned int same;    /* percent of the pages that hold one word only */
+	double progress;      /* seconds between two progress lines */
 	uint64_t seed;
 	bool allow_lost;
 };
@@ -42,7 +44,11 @@ struct totals {
 	uint64_t checked, faults, lost, wrong;
 };
 
-static struct options opt = { .bytes = 64u << 20, .rounds = 0, .rewrite = 25, .seed = 1 };
+static struct options opt = { .bytes = 64u << 20,
+			      .rounds = 0,
+			      .rewrite = 25,
+			      .progress = 2,
+			      .seed = 1 };
 static struct totals total;
 static volatile sig_atomic_t stopped;
 static sigjmp_buf lost_jump;
@@ -83,16 +89,22 @@ static uint64_t pattern_seed(uint32_t page)
 	return next_random(&state);
 }
 
+/* How many words of a page are random; all others are the same. */
+static unsigned int random_words(uint32_t page)
+{
+	return page % 100 < opt.same ? 0 : WORDS / 2;
+}
+
 static void write_page(uint32_t page)
 {
+	unsigned int i, random = random_words(page);
 	uint64_t *words = page_words(page);
 	uint64_t state, same;
-	unsigned int i;
 
 	version[page]++;
 	state = pattern_seed(page);
 	same = ~state;
-	for (i = 0; i < WORDS / 2; i++)
+	for (i = 0; i < random; i++)
 		words[i] = next_random(&state);
 	for (; i < WORDS; i++)
 		words[i] = same;
@@ -103,10 +115,10 @@ static void check_page(uint32_t page)
 	const uint64_t *words = page_words(page);
 	uint64_t state = pattern_seed(page);
 	uint64_t same = ~state;
-	unsigned int i, wrong = 0, first = 0;
+	unsigned int i, random = random_words(page), wrong = 0, first = 0;
 
 	for (i = 0; i < WORDS; i++) {
-		uint64_t want = i < WORDS / 2 ? next_random(&state) : same;
+		uint64_t want = i < random ? next_random(&state) : same;
 
 		if (words[i] != want && !wrong++)
 			first = i;
@@ -206,11 +218,12 @@ static void run_pass(unsigned long pass, uint64_t *state, double deadline)
 		touch_ns[i] = visit(order[i], next_random(state) % 100 < opt.rewrite);
 		if (t > deadline)
 			stopped = 1;
-		if (t - shown >= PROGRESS_SEC) {
+		if (t - shown >= opt.progress) {
 			shown = t;
-			printf("progress: pass %lu %u %% lost %" PRIu64 " wrong %" PRIu64 "\n",
-			       pass, (unsigned int)((uint64_t)i * 100 / npages), total.lost,
-			       total.wrong);
+			printf("progress: pass %lu %u %% checked %" PRIu64 " lost %" PRIu64
+			       " wrong %" PRIu64 "\n",
+			       pass, (unsigned int)((uint64_t)i * 100 / npages), total.checked,
+			       total.lost, total.wrong);
 		}
 	}
 	faults = major_faults() - faults;
@@ -294,6 +307,12 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
 	case 'w':
 		opt.rewrite = (unsigned int)parse_number(state, arg, 100);
 		return 0;
+	case 'u':
+		opt.same = (unsigned int)parse_number(state, arg, 100);
+		return 0;
+	case 'p':
+		opt.progress = (double)parse_number(state, arg, 1u << 30) / 1000;
+		return 0;
 	case 'x':
 		opt.seed = parse_number(state, arg, UINT64_MAX);
 		return 0;
@@ -313,6 +332,8 @@ int main(int argc, char **argv)
 		{ "rounds", 'r', "N", 0, "end after so many passes (default 2 unless --seconds)",
 		  0 },
 		{ "rewrite", 'w', "PERCENT", 0, "pages to rewrite in a pass (default 25)", 0 },
+		{ "same", 'u', "PERCENT", 0, "pages that hold one word only (default 0)", 0 },
+		{ "progress", 'p', "MS", 0, "between progress lines (default 2000)", 0 },
 		{ "seed", 'x', "N", 0, "seed of patterns and order (default 1)", 0 },
 		{ "allow-lost", 'l', NULL, 0, "pages lost with a clean error are no failure", 0 },
 		{ 0 }
