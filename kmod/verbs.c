@@ -80,12 +80,13 @@ struct rmk_conn {
 	struct core_cm_rep rep;
 	enum ramster_reason reason;
 
-	u32 depth;
+	u32 max_requests, max_bytes;
 	u32 max_spans[2]; /* [write] */
 	wait_queue_head_t idle;
 	spinlock_t lock; /* guards what follows */
-	struct list_head posted;
-	u32 inflight; /* posted, and done() has not returned */
+	struct list_head waiting, posted;
+	u32 requests, bytes; /* posted */
+	u32 pending;	     /* waiting or posted, or done() has not returned */
 	u64 completed;
 	bool down;
 	u64 seen_completed; /* of rmk_conn_progress() alone */
@@ -131,7 +132,7 @@ static void unmap_spans(struct rmk_conn *conn, const struct rmk_wr *wr, u32 n)
 		ib_dma_unmap_page(conn->id->device, wr->spans[i].dma, wr->spans[i].len, dir);
 }
 
-static int map_spans(struct rmk_conn *conn, struct rmk_wr *wr, struct ib_sge *sge)
+static int map_spans(struct rmk_conn *conn, struct rmk_wr *wr)
 {
 	enum dma_data_direction dir = wr->write ? DMA_TO_DEVICE : DMA_FROM_DEVICE;
 	struct ib_device *dev = conn->id->device;
@@ -145,20 +146,8 @@ static int map_spans(struct rmk_conn *conn, struct rmk_wr *wr, struct ib_sge *sg
 			unmap_spans(conn, wr, i);
 			return -ENOMEM;
 		}
-		sge[i].addr = s->dma;
-		sge[i].length = s->len;
-		sge[i].lkey = conn->pd->local_dma_lkey;
 	}
 	return 0;
-}
-
-static void wr_unlink(struct rmk_conn *conn, struct rmk_wr *wr)
-{
-	unsigned long flags;
-
-	spin_lock_irqsave(&conn->lock, flags);
-	list_del(&wr->node);
-	spin_unlock_irqrestore(&conn->lock, flags);
 }
 
 /* The last touch of the connection by a work request: close waits for it. */
@@ -168,14 +157,14 @@ static void wr_account(struct rmk_conn *conn)
 
 	spin_lock_irqsave(&conn->lock, flags);
 	conn->completed++;
-	if (!--conn->inflight && conn->down)
+	if (!--conn->pending && conn->down)
 		wake_up(&conn->idle);
 	spin_unlock_irqrestore(&conn->lock, flags);
 }
 
+/* wr is on no list any more. */
 static void wr_finish(struct rmk_conn *conn, struct rmk_wr *wr, int err)
 {
-	wr_unlink(conn, wr);
 	unmap_spans(conn, wr, wr->nspans);
 	if (err)
 		conn_down(conn);
@@ -183,72 +172,148 @@ static void wr_finish(struct rmk_conn *conn, struct rmk_wr *wr, int err)
 	wr_account(conn);
 }
 
-static void wr_done(struct ib_cq *cq, struct ib_wc *wc)
+static bool has_turn(const struct rmk_conn *conn, const struct rmk_wr *wr)
 {
-	struct rmk_wr *wr = container_of((unsigned long *)wc->wr_cqe, struct rmk_wr, cqe[0]);
-
-	wr_finish(wr->conn, wr, errno_of_status(wc->status));
+	return !conn->requests ||
+	       (conn->requests < conn->max_requests && conn->bytes + wr->bytes <= conn->max_bytes);
 }
 
-static int wr_reserve(struct rmk_conn *conn, struct rmk_wr *wr)
+static void take_turn(struct rmk_conn *conn, struct rmk_wr *wr)
 {
-	unsigned long flags;
-	int err = 0;
-
-	spin_lock_irqsave(&conn->lock, flags);
-	if (conn->down) {
-		err = -ENOTCONN;
-	} else if (conn->inflight == conn->depth) {
-		err = -EAGAIN;
-	} else {
-		conn->inflight++;
-		list_add_tail(&wr->node, &conn->posted);
-	}
-	spin_unlock_irqrestore(&conn->lock, flags);
-	return err;
+	conn->requests++;
+	conn->bytes += wr->bytes;
+	list_move_tail(&wr->node, &conn->posted);
 }
 
-int rmk_conn_post(struct rmk_conn *conn, struct rmk_wr *wr, u64 raddr, u32 rkey)
+static void leave(struct rmk_conn *conn, struct rmk_wr *wr)
 {
-	struct ib_cqe *cqe = (struct ib_cqe *)wr->cqe;
+	conn->requests--;
+	conn->bytes -= wr->bytes;
+	list_del(&wr->node);
+}
+
+/* wr is on the list of posted ones. On error it is off it again. */
+static int post_now(struct rmk_conn *conn, struct rmk_wr *wr)
+{
 	struct ib_sge sge[MAX_SPANS];
 	struct ib_rdma_wr rdma = {
-		.wr.wr_cqe = cqe,
+		.wr.wr_cqe = (struct ib_cqe *)wr->cqe,
 		.wr.sg_list = sge,
 		.wr.num_sge = wr->nspans,
 		.wr.opcode = wr->write ? IB_WR_RDMA_WRITE : IB_WR_RDMA_READ,
 		.wr.send_flags = IB_SEND_SIGNALED,
-		.remote_addr = raddr,
-		.rkey = rkey,
+		.remote_addr = wr->raddr,
+		.rkey = wr->rkey,
 	};
+	unsigned long flags;
+	u32 i;
 	int err;
+
+	for (i = 0; i < wr->nspans; i++)
+		sge[i] = (struct ib_sge){
+			.addr = wr->spans[i].dma,
+			.length = wr->spans[i].len,
+			.lkey = conn->pd->local_dma_lkey,
+		};
+	err = ib_post_send(conn->id->qp, &rdma.wr, NULL);
+	if (!err)
+		return 0;
+	spin_lock_irqsave(&conn->lock, flags);
+	leave(conn, wr);
+	spin_unlock_irqrestore(&conn->lock, flags);
+	return err;
+}
+
+/* A request has left the wire: post those whose turn it is. */
+static void post_waiting(struct rmk_conn *conn)
+{
+	struct rmk_wr *wr;
+	unsigned long flags;
+	int err;
+
+	for (;;) {
+		spin_lock_irqsave(&conn->lock, flags);
+		wr = list_first_entry_or_null(&conn->waiting, struct rmk_wr, node);
+		if (wr && has_turn(conn, wr))
+			take_turn(conn, wr);
+		else
+			wr = NULL;
+		spin_unlock_irqrestore(&conn->lock, flags);
+		if (!wr)
+			return;
+		err = post_now(conn, wr);
+		if (err)
+			wr_finish(conn, wr, err);
+	}
+}
+
+static void wr_done(struct ib_cq *cq, struct ib_wc *wc)
+{
+	struct rmk_wr *wr = container_of((unsigned long *)wc->wr_cqe, struct rmk_wr, cqe[0]);
+	struct rmk_conn *conn = wr->conn;
+	unsigned long flags;
+
+	spin_lock_irqsave(&conn->lock, flags);
+	leave(conn, wr);
+	spin_unlock_irqrestore(&conn->lock, flags);
+	/* before finishing this one: the wire should not wait for a checksum */
+	post_waiting(conn);
+	wr_finish(conn, wr, errno_of_status(wc->status));
+}
+
+/* Take a request in. Returns 1: post it now, 0: it waits. */
+static int enqueue(struct rmk_conn *conn, struct rmk_wr *wr)
+{
+	unsigned long flags;
+	int ret = -ENOTCONN;
+
+	spin_lock_irqsave(&conn->lock, flags);
+	if (!conn->down) {
+		ret = list_empty(&conn->waiting) && has_turn(conn, wr);
+		conn->pending++;
+		list_add_tail(&wr->node, &conn->waiting);
+		if (ret)
+			take_turn(conn, wr);
+	}
+	spin_unlock_irqrestore(&conn->lock, flags);
+	return ret;
+}
+
+int rmk_conn_post(struct rmk_conn *conn, struct rmk_wr *wr, u64 raddr, u32 rkey)
+{
+	u32 i;
+	int ret;
 
 	BUILD_BUG_ON(sizeof(struct ib_cqe) > sizeof(wr->cqe));
 	if (WARN_ON_ONCE(!wr->nspans || wr->nspans > conn->max_spans[wr->write]))
 		return -EINVAL;
-	err = map_spans(conn, wr, sge);
-	if (err)
-		return err;
-	cqe->done = wr_done;
+	ret = map_spans(conn, wr);
+	if (ret)
+		return ret;
+	((struct ib_cqe *)wr->cqe)->done = wr_done;
 	wr->conn = conn;
-	err = wr_reserve(conn, wr);
-	if (err)
-		goto unmap;
-	/*
-	 * Soft-RoCE sends from a tasklet. Raised with bottom halves off it runs
-	 * in local_bh_enable(), here and now, instead of waking ksoftirqd: one
-	 * context switch less per page. Hardware does not notice.
-	 */
-	local_bh_disable();
-	err = ib_post_send(conn->id->qp, &rdma.wr, NULL);
-	local_bh_enable();
-	if (!err)
-		return 0;
-	wr_unlink(conn, wr);
-	wr_account(conn);
-unmap:
-	unmap_spans(conn, wr, wr->nspans);
-	return err;
+	wr->raddr = raddr;
+	wr->rkey = rkey;
+	wr->bytes = 0;
+	for (i = 0; i < wr->nspans; i++)
+		wr->bytes += wr->spans[i].len;
+	ret = enqueue(conn, wr);
+	if (ret == 1) {
+		/*
+		 * Soft-RoCE sends from a tasklet. Raised with bottom halves off
+		 * it runs in local_bh_enable(), here and now, instead of waking
+		 * ksoftirqd: one context switch less per page. Hardware does not
+		 * notice.
+		 */
+		local_bh_disable();
+		ret = post_now(conn, wr);
+		local_bh_enable();
+		if (ret)
+			wr_account(conn);
+	}
+	if (ret)
+		unmap_spans(conn, wr, wr->nspans);
+	return ret;
 }
 
 u32 rmk_conn_max_spans(const struct rmk_conn *conn, bool write)
@@ -264,7 +329,7 @@ bool rmk_conn_progress(struct rmk_conn *conn)
 	spin_lock_irqsave(&conn->lock, flags);
 	moved = !conn->seen_busy || conn->completed != conn->seen_completed;
 	conn->seen_completed = conn->completed;
-	conn->seen_busy = conn->inflight;
+	conn->seen_busy = conn->pending;
 	spin_unlock_irqrestore(&conn->lock, flags);
 	return moved;
 }
@@ -480,7 +545,7 @@ static int create_queues(struct rmk_conn *conn, enum ramster_role role)
 		.qp_context = conn,
 		.sq_sig_type = IB_SIGNAL_REQ_WR,
 		.qp_type = IB_QPT_RC,
-		.cap.max_send_wr = conn->depth + 1,
+		.cap.max_send_wr = conn->max_requests + 1,
 		.cap.max_recv_wr = conn->control ? CONTROL_DEPTH + 1 : 1,
 		.cap.max_recv_sge = 1,
 	};
@@ -539,14 +604,16 @@ static struct rmk_conn *conn_alloc(const struct rmk_conn_params *p)
 		return NULL;
 	conn->ops = p->ops;
 	conn->owner = p->owner;
-	conn->depth = p->sq_depth;
+	conn->max_requests = p->max_requests;
+	conn->max_bytes = p->max_bytes;
 	init_completion(&conn->step);
 	init_waitqueue_head(&conn->idle);
 	spin_lock_init(&conn->lock);
+	INIT_LIST_HEAD(&conn->waiting);
 	INIT_LIST_HEAD(&conn->posted);
 	if (p->req->role != RAMSTER_ROLE_CONTROL)
 		return conn;
-	conn->depth = CONTROL_DEPTH;
+	conn->max_requests = CONTROL_DEPTH;
 	conn->control = kzalloc(sizeof(*conn->control), GFP_KERNEL);
 	if (conn->control)
 		return conn;
@@ -591,9 +658,9 @@ int rmk_conn_open(const struct rmk_conn_params *p, struct core_cm_rep *rep,
 /* The queue pair is in error: wait for the flush of what was posted. */
 static void wait_flushed(struct rmk_conn *conn)
 {
-	if (!wait_event_timeout(conn->idle, !READ_ONCE(conn->inflight), FLUSH_TIMEOUT))
+	if (!wait_event_timeout(conn->idle, !READ_ONCE(conn->pending), FLUSH_TIMEOUT))
 		pr_warn_ratelimited("%u requests not flushed in %u s, destroying their queue pair\n",
-				    conn->inflight, FLUSH_TIMEOUT / HZ);
+				    conn->pending, FLUSH_TIMEOUT / HZ);
 }
 
 void rmk_conn_close(struct rmk_conn *conn)
@@ -617,8 +684,11 @@ void rmk_conn_close(struct rmk_conn *conn)
 	if (conn->cq)
 		ib_free_cq(conn->cq);
 	/* Nothing can complete any more, and no hardware holds the pages. */
-	list_for_each_entry_safe(wr, next, &conn->posted, node)
+	list_splice_init(&conn->waiting, &conn->posted);
+	list_for_each_entry_safe(wr, next, &conn->posted, node) {
+		list_del(&wr->node);
 		wr_finish(conn, wr, -ECONNABORTED);
+	}
 	control_free(conn);
 	if (conn->pd)
 		ib_dealloc_pd(conn->pd);

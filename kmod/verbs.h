@@ -37,6 +37,9 @@ struct rmk_wr {
 	struct rmk_conn *conn;
 	struct list_head node;
 	struct rmk_span *spans;
+	u64 raddr;
+	u32 rkey;
+	u32 bytes;
 	u16 nspans;
 	bool write;
 	void (*done)(struct rmk_wr *wr, int err);
@@ -54,7 +57,8 @@ struct rmk_conn_params {
 	const struct core_cm_req *req;
 	const struct rmk_conn_ops *ops;
 	void *owner;
-	u32 sq_depth;	/* lanes: work requests in flight at most */
+	/* Lanes: on the wire at once at most; what exceeds either waits its turn. */
+	u32 max_requests, max_bytes;
 	u32 timeout_ms; /* of each step: address, route, connect */
 };
 
@@ -78,10 +82,10 @@ void rmk_conn_close(struct rmk_conn *conn);
 int rmk_conn_send(struct rmk_conn *conn, const struct core_msg *msg);
 
 /*
- * Start wr against remote memory. wr->spans, nspans, write and done are set by
- * the caller. Returns 0, or an error without calling done: -EAGAIN (send queue
- * full), -ENOTCONN, -ENOMEM (DMA mapping). Does not sleep; process context,
- * interrupts on.
+ * Start wr against remote memory, now or as soon as the limits of the lane
+ * allow. wr->spans, nspans, write and done are set by the caller. Returns 0, or
+ * an error without calling done: -ENOTCONN, -ENOMEM (DMA mapping). Does not
+ * sleep; process context, interrupts on.
  */
 int rmk_conn_post(struct rmk_conn *conn, struct rmk_wr *wr, u64 raddr, u32 rkey);
 
