@@ -1,0 +1,212 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Donors and borrowers, whatever machines they are: what tests ask of them.
+
+fabric.py and uml_fabric.py bring up the machines and are used like this:
+
+    with fabric.open_fabric("uml", donate="64M") as lab:
+        lab.load_module("size=256M")
+        lab.swapon()
+        job = lab.swaptest(size="48M", limit="16M", arguments="--seconds 20")
+        print(job.wait(120), lab.donor_status()["granted_bytes"])
+
+Machines are numbered from 1, donors first. Leaving the block ends all
+machines, keeps their logs and raises LabError when a kernel has warned.
+Times are in seconds, sizes as the programs take them.
+"""
+import json
+import os
+import subprocess
+import time
+from pathlib import Path
+
+from . import cache
+from .modules import TREE
+from .qemu import LabError
+
+DEVICE = "/dev/ramster0"
+SYSFS = "/sys/block/ramster0/ramster"
+MIB = 1 << 20
+POLL_SECONDS = 0.1      # between two looks at something that tells nobody of its change
+_began = time.monotonic()
+
+
+def say(text):
+    """A progress line, with the seconds since the test began."""
+    print(f"{time.monotonic() - _began:6.1f}s  {text}", flush=True)
+
+
+def expect(truth, text):
+    """LabError unless truth."""
+    if not truth:
+        raise LabError(f"expected: {text}")
+
+
+def wait_for(text, condition, timeout=60):
+    """Look until condition() is true; returns (its value, seconds it took), LabError if late."""
+    start = time.monotonic()
+    while not (value := condition()):
+        if time.monotonic() > start + timeout:
+            raise LabError(f"not within {timeout} s: {text}")
+        time.sleep(POLL_SECONDS)
+    return value, time.monotonic() - start
+
+
+def build_directory():
+    """Where CMake has built the programs."""
+    return Path(os.environ.get("RAMSTER_BUILD") or TREE / "build").resolve()
+
+
+def programs(names=("ramsterd", "ramsterctl")):
+    """Paths of the broker's programs; LabError when they are not built."""
+    paths = [build_directory() / "rdma-broker" / name for name in names]
+    missing = [str(p) for p in paths if not p.exists()]
+    if missing:
+        raise LabError(f"not built: {', '.join(missing)}; run make first")
+    return paths
+
+
+def compile_tool(name):
+    """Build tests/vm/NAME.c for the guests, which have no compiler and maybe an older C library:
+    statically. Returns the program's path."""
+    source, target = TREE / f"tests/vm/{name}.c", TREE / f"build/lab/bin/{name}"
+    if not target.exists() or target.stat().st_mtime < source.stat().st_mtime:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        subprocess.run(["gcc", "-std=gnu11", "-O2", "-Wall", "-Wextra", "-Werror", "-static",
+                        "-D_GNU_SOURCE", "-pthread", "-o", str(target), str(source)], check=True)
+    return target
+
+
+class Scenario:
+    """Running machines in their roles. An engine's class brings them up, sets
+
+    machines, donors, borrowers: lists of machines;
+    logs: the host's directory for what stays; name: of the run;
+    module: path of ramster_rdma.ko as the machines see it;
+    daemon_options: more for ramsterd
+
+    and defines log_path(machine, name): (as the host sees it, as the machine sees it),
+    and end_machines().
+    """
+
+    cgroups = "/sys/fs/cgroup"
+    daemon_options = ""
+
+    def __init__(self):
+        self._daemons = {}
+
+    # ---- donors
+
+    def start_daemon(self, donor=None, donate="0"):
+        """Run ramsterd on a donor and wait until it listens."""
+        donor = donor or self.donors[0]
+        ours, theirs = self.log_path(donor, f"ramsterd-{donor.name}.log")
+        self._daemons[donor] = donor.spawn(
+            f"exec ramsterd --donate={donate} {self.daemon_options} >>{theirs} 2>&1")
+        ready = ("until ramsterctl status --json 2>/dev/null | grep -q '\"listening\": *true'; do "
+                 f"sleep 0.1; [ -d /proc/$(pgrep -x ramsterd || echo none) ] || exit 1; done")
+        if donor.sh(ready, 30)[0]:
+            raise LabError(f"ramsterd on {donor.name} ended at once:\n"
+                           f"{ours.read_text(errors='replace')[-2000:]}")
+
+    def stop_daemon(self, donor=None, timeout=60):
+        """SIGTERM to ramsterd; returns its exit code."""
+        donor = donor or self.donors[0]
+        donor.check("pkill -TERM -x ramsterd")
+        return self._daemons.pop(donor).wait(timeout)[0]
+
+    def kill_daemon(self, donor=None):
+        """SIGKILL to ramsterd; returns when it is gone."""
+        donor = donor or self.donors[0]
+        donor.check("pkill -KILL -x ramsterd")
+        self._daemons.pop(donor).wait(60)
+
+    def ctl(self, arguments, donor=None, timeout=60):
+        """Run ramsterctl with --json on a donor; returns what it answers, the last of several."""
+        output = (donor or self.donors[0]).check(f"ramsterctl {arguments} --json", timeout)
+        return json.loads(output.strip().splitlines()[-1])
+
+    def donor_status(self, donor=None):
+        return self.ctl("status", donor)
+
+    def wait_donor_empty(self, donor=None, timeout=30):
+        """Until nothing of a donor's RAM is lent any more; returns how long that took."""
+        return wait_for("all memory back with the donor",
+                        lambda: not self.donor_status(donor)["granted_bytes"], timeout)[1]
+
+    # ---- borrowers
+
+    def load_dependencies(self, borrower):
+        """Load what insmod does not load by itself."""
+
+    def insmod(self, parameters="", borrower=None, brokers=None):
+        """The command line that loads the module; brokers as for load_module()."""
+        borrower = borrower or self.borrowers[0]
+        if brokers is None:
+            brokers = [donor.ip for donor in self.donors if donor is not borrower]
+        return f"insmod {self.module} broker={','.join(brokers)} {parameters}"
+
+    def load_module(self, parameters="", borrower=None, brokers=None, timeout=60):
+        """Load ramster_rdma; brokers: addresses, all other donors' unless given."""
+        borrower = borrower or self.borrowers[0]
+        self.load_dependencies(borrower)
+        borrower.check(f"{self.insmod(parameters, borrower, brokers)} "
+                       "|| { dmesg | tail -5; exit 1; }", timeout)
+
+    def unload_module(self, borrower=None, timeout=60):
+        """rmmod; returns the seconds it took."""
+        start = time.monotonic()
+        (borrower or self.borrowers[0]).check("rmmod ramster_rdma", timeout)
+        return time.monotonic() - start
+
+    def sysfs(self, name, borrower=None):
+        """The value of one statistics file: an int where it is one, else the text."""
+        text = (borrower or self.borrowers[0]).check(f"cat {SYSFS}/{name}").strip()
+        return int(text) if text.isdigit() else text
+
+    def statistics(self, borrower=None):
+        """All one-number statistics files, by name."""
+        text = (borrower or self.borrowers[0]).check(f"cd {SYSFS} && grep -H . *")
+        pairs = (line.split(":", 1) for line in text.splitlines())
+        return {name: int(value) for name, value in pairs if value.strip().isdigit()}
+
+    def swapon(self, borrower=None, device=DEVICE, page_cluster=None):
+        """Swap to a device; page_cluster: log2 of the pages that a fault reads ahead."""
+        borrower = borrower or self.borrowers[0]
+        if page_cluster is not None:
+            borrower.check(f"echo {page_cluster} >/proc/sys/vm/page-cluster")
+        borrower.check(f"mkswap {device} && swapon {device}", 120)
+
+    def swapoff(self, borrower=None, device=DEVICE, timeout=120):
+        """Returns the seconds it took."""
+        start = time.monotonic()
+        (borrower or self.borrowers[0]).check(f"swapoff {device}", timeout)
+        return time.monotonic() - start
+
+    def swaptest(self, size="48M", limit="16M", arguments="--rounds 3", borrower=None, group="t"):
+        """Start the swap exerciser in a memory cgroup of its own; returns its Job."""
+        group = f"{self.cgroups}/{group}"
+        return (borrower or self.borrowers[0]).spawn(
+            f"mkdir -p {group} && echo {limit} >{group}/memory.max "
+            f"&& echo $$ >{group}/cgroup.procs && exec swaptest --size={size} {arguments}")
+
+    # ---- the end
+
+    def finish(self):
+        """End the machines; raises LabError when a kernel has warned."""
+        found = [f"{m.name}: {splat}" for m in self.machines for splat in m.warnings()]
+        self.end_machines()
+        if found:
+            raise LabError(f"kernel warnings (logs in {self.logs}):\n" + "\n\n".join(found))
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, kind, *_):
+        if kind is None:
+            self.finish()
+            return
+        try:
+            self.finish()
+        except LabError as error:  # beside the failure that ended the test
+            cache.say(str(error))
+        cache.say(f"failed; logs in {self.logs}")
