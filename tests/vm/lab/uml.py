@@ -4,6 +4,7 @@
 prepare() gives the kernel and a tree to build modules against, made once from
 Debian's linux-source-5.10 and kept in the cache. uml_node.py boots it.
 """
+import fcntl
 import os
 import re
 import shutil
@@ -125,6 +126,13 @@ def build_module():
     """
     out = TREE / "build/lab/ko/uml510"
     out.mkdir(parents=True, exist_ok=True)
+    with open(out / ".lock", "w", encoding="ascii") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        return _make_module(out)
+
+
+def _make_module(out):
+    """build_module() in its directory."""
     wanted = _sources()
     for name in wanted:
         target = out / name
