@@ -2,15 +2,17 @@
 /*
  * ztier.c - the compressed tier: zstd over zsmalloc, one workspace per CPU.
  *
- * Locks: ztier_cpu.lock, then zsmalloc's own. The lock makes a workspace safe
- * from a task that moved to another CPU between picking it and using it, so
- * nothing depends on preemption being off. It is never taken in an interrupt:
- * plain spin_lock() serves callers with interrupts on and off alike.
+ * Locks: rmk_ztier.holds, then ztier_cpu.lock, then zsmalloc's own.
+ * ztier_cpu.lock makes a workspace safe from a task that moved to another CPU
+ * between picking it and using it, so nothing depends on preemption being off.
+ * None is ever taken in an interrupt: plain spin_lock() serves callers with
+ * interrupts on and off alike.
  *
  * A handle packs what zsmalloc gives (the address of an 8-byte slab object)
  * and what it does not tell: the length of the stored object. That keeps raw
  * pages at exactly PAGE_SIZE, zsmalloc's largest object, without a header.
  */
+#include <linux/hash.h>
 #include <linux/io.h>
 #include <linux/mm.h>
 #include <linux/percpu.h>
@@ -51,12 +53,16 @@ struct ztier_cpu {
 	s64 refused;
 };
 
+/* Readers of different pages should rarely meet. */
+#define HOLD_BITS 8
+
 struct rmk_ztier {
 	struct zs_pool *pool;
 	unsigned long limit_pages; /* READ_ONCE, WRITE_ONCE */
 	size_t raw_from;	   /* a stream of this length or more is not worth storing */
 	zstd_parameters params;
 	struct ztier_cpu __percpu *cpus;
+	spinlock_t holds[1 << HOLD_BITS]; /* by handle: reading against freeing */
 };
 
 static int init_cpu(struct rmk_ztier *t, int cpu)
@@ -107,11 +113,13 @@ struct rmk_ztier *rmk_ztier_create(u64 limit_bytes)
 	static atomic_t serial = ATOMIC_INIT(-1);
 	struct rmk_ztier *t;
 	char name[24];
-	int err;
+	int i, err;
 
 	t = kzalloc(sizeof(*t), GFP_KERNEL);
 	if (!t)
 		return ERR_PTR(-ENOMEM);
+	for (i = 0; i < 1 << HOLD_BITS; i++)
+		spin_lock_init(&t->holds[i]);
 	t->params = zstd_get_params(ZSTD_LEVEL, PAGE_SIZE);
 	err = init_cpus(t);
 	if (err)
@@ -230,6 +238,21 @@ refused:
 	return err;
 }
 
+static spinlock_t *hold_of(struct rmk_ztier *t, u64 handle)
+{
+	return &t->holds[hash_64(handle, HOLD_BITS)];
+}
+
+void rmk_ztier_hold(struct rmk_ztier *t, u64 handle) __acquires(hold_of(t, handle))
+{
+	spin_lock(hold_of(t, handle));
+}
+
+void rmk_ztier_release(struct rmk_ztier *t, u64 handle) __releases(hold_of(t, handle))
+{
+	spin_unlock(hold_of(t, handle));
+}
+
 static int decompress(struct rmk_ztier *t, unsigned long zs, size_t len, void *dst)
 {
 	struct ztier_cpu *c = raw_cpu_ptr(t->cpus);
@@ -265,7 +288,9 @@ void rmk_ztier_free(struct rmk_ztier *t, u64 handle)
 	size_t len;
 	unsigned long zs = unpack_handle(handle, &len);
 
+	rmk_ztier_hold(t, handle);
 	zs_free(t->pool, zs);
+	rmk_ztier_release(t, handle);
 	this_cpu_dec(t->cpus->pages);
 	this_cpu_sub(t->cpus->bytes, len);
 	if (len == PAGE_SIZE)

@@ -4,8 +4,9 @@
  *
  * Contents are opaque to the tier: callers keep the checksum and check it.
  * Every function but create and destroy may be called in process context with
- * interrupts on or off, and never in softirq or hardirq context: zsmalloc's
- * locks are not softirq-safe. None of them sleeps or waits on reclaim.
+ * interrupts on or off, and never in softirq or hardirq context or under a lock
+ * taken there: zsmalloc's locks are not softirq-safe. None of them sleeps or
+ * waits on reclaim.
  */
 #ifndef RMK_ZTIER_H
 #define RMK_ZTIER_H
@@ -45,9 +46,23 @@ void rmk_ztier_set_limit(struct rmk_ztier *t, u64 limit_bytes);
  */
 int rmk_ztier_put(struct rmk_ztier *t, const void *src, u64 *handle);
 
-/* Restore the page to dst (PAGE_SIZE bytes, mapped). -EIO: the stream does not decode. */
+/*
+ * Between hold and release nobody frees the handle: rmk_ztier_free() waits. A
+ * reader holds it, looks whether its index still has it, gets it and releases.
+ * Not under a lock that softirq takes: somebody with zsmalloc's locks may be
+ * interrupted by a softirq that waits for that lock, and we for him. Nothing
+ * sleeps in between.
+ */
+void rmk_ztier_hold(struct rmk_ztier *t, u64 handle);
+void rmk_ztier_release(struct rmk_ztier *t, u64 handle);
+
+/*
+ * Restore the page to dst (PAGE_SIZE bytes, mapped). The caller holds the
+ * handle or is the only one who could free it. -EIO: the stream does not decode.
+ */
 int rmk_ztier_get(struct rmk_ztier *t, u64 handle, void *dst);
 
+/* The caller took the handle out of its index, so nobody else frees it. */
 void rmk_ztier_free(struct rmk_ztier *t, u64 handle);
 
 /* Approximate while others are changing the tier. */
