@@ -25,8 +25,8 @@
 #include <sys/resource.h>
 #include <time.h>
 
-#define PAGE	    4096u
-#define WORDS	    (PAGE / sizeof(uint64_t))
+#include "pattern.h"
+
 #define SHOWN_WRONG 10 /* wrong pages that are described one by one */
 
 struct options {
@@ -67,67 +67,37 @@ static double now(void)
 	return (double)ts.tv_sec + (double)ts.tv_nsec * 1e-9;
 }
 
-/* splitmix64: a full-period generator of which each step is one multiply chain. */
-static uint64_t next_random(uint64_t *state)
-{
-	uint64_t z = *state += 0x9e3779b97f4a7c15u;
-
-	z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9u;
-	z = (z ^ (z >> 27)) * 0x94d049bb133111ebu;
-	return z ^ (z >> 31);
-}
-
 static uint64_t *page_words(uint32_t page)
 {
 	return (uint64_t *)(memory + (size_t)page * PAGE);
 }
 
-static uint64_t pattern_seed(uint32_t page)
+static uint64_t seed_of(uint32_t page)
 {
-	uint64_t state = opt.seed ^ (uint64_t)page << 32 ^ version[page];
-
-	return next_random(&state);
+	return pattern_seed(opt.seed, page, version[page]);
 }
 
 /* How many words of a page are random; all others are the same. */
 static unsigned int random_words(uint32_t page)
 {
-	return page % 100 < opt.same ? 0 : WORDS / 2;
+	return page % 100 < opt.same ? 0 : PATTERN_WORDS / 2;
 }
 
 static void write_page(uint32_t page)
 {
-	unsigned int i, random = random_words(page);
-	uint64_t *words = page_words(page);
-	uint64_t state, same;
-
 	version[page]++;
-	state = pattern_seed(page);
-	same = ~state;
-	for (i = 0; i < random; i++)
-		words[i] = next_random(&state);
-	for (; i < WORDS; i++)
-		words[i] = same;
+	pattern_fill(page_words(page), random_words(page), seed_of(page));
 }
 
 static void check_page(uint32_t page)
 {
 	const uint64_t *words = page_words(page);
-	uint64_t state = pattern_seed(page);
-	uint64_t same = ~state;
-	unsigned int i, random = random_words(page), wrong = 0, first = 0;
+	unsigned int word = pattern_check(words, random_words(page), seed_of(page));
 
-	for (i = 0; i < WORDS; i++) {
-		uint64_t want = i < random ? next_random(&state) : same;
-
-		if (words[i] != want && !wrong++)
-			first = i;
-	}
 	total.checked++;
-	if (wrong && total.wrong++ < SHOWN_WRONG)
-		printf("WRONG page %" PRIu32 " version %" PRIu32
-		       ": %u of %zu words, word %u is %016" PRIx64 "\n",
-		       page, version[page], wrong, WORDS, first, words[first]);
+	if (word < PATTERN_WORDS && total.wrong++ < SHOWN_WRONG)
+		printf("WRONG page %" PRIu32 " version %" PRIu32 ": word %u is %016" PRIx64 "\n",
+		       page, version[page], word, words[word]);
 }
 
 static uint64_t major_faults(void)

@@ -69,7 +69,8 @@ def compile_tool(name):
     """Build tests/vm/NAME.c for the guests, which have no compiler and maybe an older C library:
     statically. Returns the program's path."""
     source, target = TREE / f"tests/vm/{name}.c", TREE / f"build/lab/bin/{name}"
-    if not target.exists() or target.stat().st_mtime < source.stat().st_mtime:
+    newest = max(p.stat().st_mtime for p in (source, TREE / "tests/vm/pattern.h"))
+    if not target.exists() or target.stat().st_mtime < newest:
         target.parent.mkdir(parents=True, exist_ok=True)
         subprocess.run(["gcc", "-std=gnu11", "-O2", "-Wall", "-Wextra", "-Werror", "-static",
                         "-D_GNU_SOURCE", "-pthread", "-o", str(target), str(source)], check=True)
