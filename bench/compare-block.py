@@ -102,10 +102,9 @@ def ramster(donor, borrower, module, size):
     return "/dev/ramster0"
 
 
-def set_up(nodes, names, size):
+def set_up(nodes, names, size, module):
     """Make the named devices; returns name: path on node 2."""
     one, two = nodes
-    module = uml.build_module() if "ramster" in names else None
     makers = {"brd": lambda: "/dev/ram0",
               "zram-zstd": lambda: zram(two, size),
               "nvme-rdma": lambda: nvme(one, two, "rdma", 0),
@@ -169,7 +168,7 @@ def run(nodes, args, size):
     for node in nodes:
         node.favour()
     nodes[1].check(f"ping -q -c 1 {nodes[0].ip}")
-    devices = set_up(nodes, args.devices, size)
+    devices = set_up(nodes, args.devices, size, args.module)
     for name, path in devices.items():
         note(f"filling {name} ({path})")
         fill(nodes[1], path, size)
@@ -250,6 +249,8 @@ def main():
     parser.add_argument("--runtime", type=int, default=3, metavar="SECONDS", help="of each row")
     parser.add_argument("--size", type=int, default=96, metavar="MIB", help="of the tested range")
     parser.add_argument("--devices", nargs="+", choices=everything, default=everything)
+    parser.add_argument("--module", metavar="FILE",
+                        help="ramster_rdma.ko in the source tree (default: build it)")
     args = parser.parse_args()
     for tool in ("fio", "ib_read_lat", "nvme", "rdma", "ss"):
         if not shutil.which(tool):
@@ -257,6 +258,9 @@ def main():
 
     if "ramster" in args.devices and not (BROKER / "ramsterd").exists():
         parser.error(f"{BROKER}/ramsterd is not built: run make")
+
+    if "ramster" in args.devices and not args.module:
+        args.module = uml.build_module()
 
     size = args.size * MIB
     options = [f"brd.rd_size={args.size << 10}", "brd.rd_nr=2"]
