@@ -38,7 +38,7 @@ COUNTERS = ("remote_pages", "compressed_pages", "same_pages", "lost_pages", "wir
 BAD = ("bad", "lost_pages", "slabs_fenced", "crc_errors", "read_errors", "write_errors")
 
 HEAD = """\
-        | borrower's swap, MiB     | donor, MiB  | wire, MiB   | 4K read, ms | the program
+        | borrower's swap, MiB     | donor, MiB  | wire, MiB   |    read, ms | the program
       s |  remote  zstd  same-fill |  lent   RSS |   out    in |  p50    p99 | faults/s verified wrong"""
 
 began = time.monotonic()
@@ -266,7 +266,7 @@ def demo(lab):
         ("RAM given back to the donor under load", f"{shrank:.1f} MiB within {took:.1f} s"),
         ("compressed pages shipped out afterwards", shipped),
         ("over the wire, out and in", f"{wire_out:.0f} MiB, {wire_in:.0f} MiB"),
-        ("page read over the wire, median and 99 %",
+        ("read from /dev/ramster0, median and 99 %",
          f"{last['read_p50_ns'] / 1e6:.2f} ms, {last['read_p99_ns'] / 1e6:.2f} ms"),
         ("page fault of the program, median and 99 %",
          f"{passes[-1][2] / 1e3:.2f} ms, {passes[-1][3] / 1e3:.2f} ms"),
