@@ -13,6 +13,7 @@
  */
 #include <linux/crc32c.h>
 #include <linux/mm.h>
+#include <linux/sched/mm.h>
 
 #include "compat/kernel.h"
 #include "io.h"
@@ -131,42 +132,42 @@ static void finish(struct rmk_io *io)
 
 /* ---- get ---- */
 
-/*
- * Where nr lies now; a remote page's slab comes with a reference, a compressed
- * page is filled in at once.
- */
-static struct rmk_slab *look_up(struct rmk_io *io, struct rmk_io_page *p, int *err)
+/* Where p lies now; if that is a slab, with a reference on it. */
+static struct rmk_slab *look_up(struct rmk_io *io, struct rmk_io_page *p)
 {
 	struct rmk_pool *pool = io->pool;
 	spinlock_t *lock = rmk_pool_lock(pool, p->nr);
 	struct rmk_slab *slab = NULL;
 	struct core_remote where;
 	unsigned long flags;
-	void *addr;
 
-	*err = 0;
 	spin_lock_irqsave(lock, flags);
 	p->entry = pool->index[p->nr];
-	switch (core_entry_where(p->entry)) {
-	case CORE_REMOTE:
+	if (core_entry_where(p->entry) == CORE_REMOTE) {
 		where = core_entry_get_remote(p->entry);
 		slab = rmk_slabs_find(pool->slabs, &where);
-		if (WARN_ON_ONCE(!slab))
-			*err = -EIO;
-		break;
-	case CORE_ZSTD: /* the lock keeps the stream from being freed under us */
-		addr = rmk_kmap(p->page);
-		*err = rmk_ztier_get(pool->ztier, core_entry_get_handle(p->entry), addr);
-		rmk_kunmap(addr);
-		break;
-	case CORE_LOST:
-		*err = -EIO;
-		break;
-	default:
-		break;
+		WARN_ON_ONCE(!slab);
 	}
 	spin_unlock_irqrestore(lock, flags);
 	return slab;
+}
+
+/* While the tier holds the handle, it is ours if the index still has it. */
+static int decompress(struct rmk_io *io, struct rmk_io_page *p)
+{
+	struct rmk_ztier *tier = io->pool->ztier;
+	u64 handle = core_entry_get_handle(p->entry);
+	int err = -EAGAIN;
+	void *addr;
+
+	rmk_ztier_hold(tier, handle);
+	if (core_entry_equal(rmk_pool_peek(io->pool, p->nr), p->entry)) {
+		addr = rmk_kmap(p->page);
+		err = rmk_ztier_get(tier, handle, addr);
+		rmk_kunmap(addr);
+	}
+	rmk_ztier_release(tier, handle);
+	return err;
 }
 
 /*
@@ -197,9 +198,22 @@ static void page_result(struct rmk_io *io, struct rmk_io_page *p, int err)
 		note_error(io, err);
 }
 
-/* A page that lies here. */
-static void get_local(struct rmk_io *io, struct rmk_io_page *p, int err)
+/*
+ * Nothing of a page that cannot be had is left to see. Kernels before 5.19 map
+ * a page at swapoff without looking whether it could be read.
+ */
+static void get_result(struct rmk_io *io, struct rmk_io_page *p, int err)
 {
+	if (err)
+		fill_page(p->page, 0);
+	page_result(io, p, err);
+}
+
+/* A page that does not lie in a slab. */
+static void get_local(struct rmk_io *io, struct rmk_io_page *p)
+{
+	int err = 0;
+
 	switch (core_entry_where(p->entry)) {
 	case CORE_EMPTY:
 		fill_page(p->page, 0);
@@ -208,12 +222,13 @@ static void get_local(struct rmk_io *io, struct rmk_io_page *p, int err)
 		fill_page(p->page, core_entry_get_word(p->entry));
 		break;
 	case CORE_ZSTD:
-		err = err ?: verify(io, p);
+		err = decompress(io, p) ?: verify(io, p);
 		break;
-	default:
+	default: /* lost; or remote in a slab that there is not */
+		err = -EIO;
 		break;
 	}
-	page_result(io, p, err);
+	get_result(io, p, err);
 }
 
 /* What to tell the front: a connection may come back, a fence does not. */
@@ -233,7 +248,7 @@ static void get_run_done(struct rmk_io *io, struct rmk_io_run *run, int err)
 	else
 		rmk_count(io->pool->stats, RMK_REMOTE_READS, run->n);
 	for (i = run->first; i < run->first + run->n; i++)
-		page_result(io, &io->page[i], err ?: verify(io, &io->page[i]));
+		get_result(io, &io->page[i], err ?: verify(io, &io->page[i]));
 }
 
 void rmk_io_get(struct rmk_io *io)
@@ -242,7 +257,6 @@ void rmk_io_get(struct rmk_io *io)
 	struct core_remote where;
 	struct rmk_slab *slab;
 	u32 i, spans = 0;
-	int err;
 
 	io->err = 0;
 	io->again = false;
@@ -252,9 +266,9 @@ void rmk_io_get(struct rmk_io *io)
 	for (i = 0; i < io->npages; i++) {
 		struct rmk_io_page *p = &io->page[i];
 
-		slab = look_up(io, p, &err);
+		slab = look_up(io, p);
 		if (!slab) {
-			get_local(io, p, err);
+			get_local(io, p);
 			continue;
 		}
 		where = core_entry_get_remote(p->entry);
@@ -289,9 +303,11 @@ static void publish(struct rmk_io *io, struct rmk_io_page *p, bool process)
 {
 	struct core_entry e = p->entry, old;
 
-	if (!rmk_pool_publish(io->pool, p->nr, e, expected(io, p), &old))
-		old = e;
 	p->state = RMK_PAGE_DONE;
+	if (!rmk_pool_publish(io->pool, p->nr, e, expected(io, p), &old)) {
+		p->state = RMK_PAGE_STALE;
+		old = e;
+	}
 	if (!process && rmk_pool_needs_process(old)) {
 		p->entry = old;
 		io->again = true;
@@ -337,6 +353,7 @@ static void run_done(struct rmk_wr *wr, int err)
 /* No slot was to be had, or the donor did not take it. */
 static void put_local(struct rmk_io *io, struct rmk_io_page *p)
 {
+	unsigned int noreclaim;
 	u64 handle;
 	void *addr;
 	int err;
@@ -346,7 +363,9 @@ static void put_local(struct rmk_io *io, struct rmk_io_page *p)
 		return;
 	}
 	addr = rmk_kmap(p->page);
+	noreclaim = memalloc_noreclaim_save(); /* it is memory that this page frees */
 	err = rmk_ztier_put(io->pool->ztier, addr, &handle);
+	memalloc_noreclaim_restore(noreclaim);
 	rmk_kunmap(addr);
 	if (err) {
 		rmk_remote_want(io->pool->remote);
@@ -451,6 +470,7 @@ static void put_rest(struct work_struct *work)
 	struct rmk_io *io = container_of(work, struct rmk_io, work);
 	u32 i;
 
+	io->err = 0; /* every page that failed is tried again here */
 	for (i = 0; i < io->npages; i++) {
 		struct rmk_io_page *p = &io->page[i];
 

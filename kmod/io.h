@@ -20,6 +20,7 @@ enum rmk_io_page_state {
 	RMK_PAGE_FLYING, /* its work request is posted */
 	RMK_PAGE_DONE,
 	RMK_PAGE_FAILED,
+	RMK_PAGE_STALE, /* a move that came too late: somebody else has changed the page */
 };
 
 struct rmk_io_page {

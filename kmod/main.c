@@ -68,8 +68,11 @@ static int tiers_init(void)
 	int err;
 
 	pool = rmk_pool_create(params.npages);
-	if (IS_ERR(pool))
+	if (IS_ERR(pool)) {
+		pr_err("no memory for the index of a device of %llu MiB; give a smaller size=\n",
+		       params.npages >> (20 - PAGE_SHIFT));
 		return PTR_ERR(pool);
+	}
 	pool->ztier = rmk_ztier_create(params.zpool_bytes);
 	if (IS_ERR(pool->ztier)) {
 		err = PTR_ERR(pool->ztier);

@@ -18,8 +18,9 @@
 #include "io.h"
 #include "mover.h"
 
-/* While there is something to move that does not move yet. */
+/* While there is something to move: soon if some of it did, later if there was no room. */
 #define RETRY_MS 20
+#define STUCK_MS 200
 /* While compressed pages wait for room: how often to look. */
 #define SHIP_MS 250
 /* Index entries looked at per turn in search of compressed pages: some milliseconds. */
@@ -125,18 +126,21 @@ static u32 gather(struct rmk_mover *m, struct rmk_slab *slab, u32 slot)
 	return slot;
 }
 
-/* Returns whether anything moved. */
+/* Returns whether anything moved. With no room for a batch, the next would not find any either. */
 static bool evacuate(struct rmk_mover *m, struct rmk_slab *slab)
 {
-	u32 slot = 0, moved = 0, n;
+	u32 slot = 0, n;
+	bool moved = false;
 
 	while (slot < slab->slots.n && !READ_ONCE(m->stopping)) {
 		slot = gather(m, slab, slot);
 		if (!m->io.npages)
 			break;
 		n = move_batch(m, CORE_REMOTE, false);
+		if (!n)
+			break;
 		rmk_count(m->pool->stats, RMK_EVACUATED, n);
-		moved += n;
+		moved = true;
 	}
 	return moved;
 }
@@ -167,23 +171,25 @@ static void write_off(struct rmk_mover *m, struct rmk_slab *slab)
 			rmk_session_name(slab->session));
 }
 
-/* Returns whether there are slabs left to empty. */
-static bool empty_slabs(struct rmk_mover *m)
+/* Returns in how many ms to look again; 0: there is nothing to empty. */
+static u32 empty_slabs(struct rmk_mover *m)
 {
+	bool fenced, any = false, moved = false;
 	struct rmk_slab *slab;
-	bool fenced, any = false;
 	u32 cursor = 0;
 
 	while (!READ_ONCE(m->stopping) &&
 	       (slab = rmk_slabs_next_to_empty(m->pool->slabs, &cursor, &fenced))) {
-		if (fenced)
-			write_off(m, slab);
-		else
-			evacuate(m, slab);
-		rmk_slab_put(slab);
 		any = true;
+		if (fenced) {
+			write_off(m, slab);
+			moved = true;
+		} else {
+			moved |= evacuate(m, slab);
+		}
+		rmk_slab_put(slab);
 	}
-	return any;
+	return moved ? RETRY_MS : any ? STUCK_MS : 0;
 }
 
 static void gather_compressed(struct rmk_mover *m)
@@ -225,13 +231,12 @@ static bool ship(struct rmk_mover *m)
 static void mover_work(struct work_struct *work)
 {
 	struct rmk_mover *m = container_of(to_delayed_work(work), struct rmk_mover, work);
-	bool emptying, shipping;
+	u32 again = empty_slabs(m);
 
-	emptying = empty_slabs(m);
-	shipping = ship(m);
-	if (READ_ONCE(m->stopping) || (!emptying && !shipping))
-		return;
-	queue_delayed_work(m->wq, &m->work, msecs_to_jiffies(emptying ? RETRY_MS : SHIP_MS));
+	if (ship(m) && !again)
+		again = SHIP_MS;
+	if (again && !READ_ONCE(m->stopping))
+		queue_delayed_work(m->wq, &m->work, msecs_to_jiffies(again));
 }
 
 void rmk_mover_kick(struct rmk_mover *m)

@@ -67,7 +67,7 @@ static int parse_size(struct rmk_params *p)
 	p->npages = bytes >> PAGE_SHIFT;
 	if (bytes >= 1u << 20 && p->npages <= MAX_PAGES)
 		return 0;
-	pr_err("size=%s is out of range: 1M to 16T\n", size);
+	pr_err("size=%s is out of range: 1M to 16T\n", size ?: "(twice the RAM)");
 	return -EINVAL;
 }
 

@@ -21,11 +21,16 @@
 #include "remote.h"
 #include "../core/place.h"
 
-/* Free slabs kept ahead of the writer while it writes, and the most kept before one goes back. */
+/*
+ * Free slots kept ahead of the writer while it writes: two slabs, and of small
+ * ones as many as make up this much. Beyond twice that, empty slabs go back.
+ */
 #define RESERVE_SLABS 2
-#define SURPLUS_SLABS 4
-/* With nothing stored and nobody writing for this long, everything goes back. */
+#define RESERVE_BYTES (32u << 20)
+/* With nobody writing for this long, every empty slab goes back. */
 #define IDLE (2 * HZ)
+/* With nobody to ask for room, wanting it is in vain for this long. */
+#define QUIET (HZ / 10)
 /* A donor that said no is not asked again for this long. */
 #define DENIED_PAUSE HZ
 /* A request without an answer is forgotten after this. */
@@ -50,8 +55,9 @@ struct rmk_remote {
 	struct rmk_session_ops session_ops;
 	wait_queue_head_t live;
 	bool stopping;
-	unsigned long wanted_at; /* last write, jiffies */
-	bool wanted;		 /* since the control work last looked */
+	unsigned long wanted_at;   /* last write, jiffies */
+	bool wanted;		   /* since the control work last looked */
+	unsigned long quiet_until; /* nobody could be asked; jiffies */
 
 	spinlock_t lock; /* guards what each donor was asked for */
 	struct donor donors[RMK_MAX_DONORS];
@@ -85,7 +91,8 @@ static struct donor *donor_of(struct rmk_remote *r, const struct rmk_session *s)
 void rmk_remote_want(struct rmk_remote *r)
 {
 	WRITE_ONCE(r->wanted_at, jiffies);
-	if (!READ_ONCE(r->wanted)) { /* one kick until the work has looked */
+	if (!READ_ONCE(r->wanted) && time_after(jiffies, READ_ONCE(r->quiet_until))) {
+		/* one kick until the work has looked */
 		WRITE_ONCE(r->wanted, true);
 		control_kick(r);
 	}
@@ -103,7 +110,9 @@ bool rmk_remote_asking(struct rmk_remote *r)
 
 static u64 reserve(const struct rmk_remote *r)
 {
-	return (u64)RESERVE_SLABS * r->slab_slots;
+	u64 slabs = max_t(u64, RESERVE_SLABS, RESERVE_BYTES / r->slab_bytes);
+
+	return min_t(u64, slabs, RAMSTER_REQUEST_MAX) * r->slab_slots;
 }
 
 u32 rmk_remote_alloc(struct rmk_remote *r, u32 want, struct rmk_slab **slab, u32 *first)
@@ -141,8 +150,10 @@ static void on_live(void *owner, struct rmk_session *s, bool resumed)
 {
 	struct rmk_remote *r = owner;
 
-	if (resumed)
+	if (resumed) {
 		rmk_slabs_event_all(&r->slabs, s, CORE_LEASE_RESUME);
+		r->ops->moving(r->owner); /* an evacuation may have been cut short */
+	}
 	wake_up_all(&r->live);
 	r->ops->changed(r->owner);
 	control_kick(r);
@@ -173,28 +184,39 @@ static void send_release(struct rmk_session *s, u64 id, u32 generation)
 		.slab = { .slab_id = id, .generation = generation },
 	};
 
-	/* If it cannot be said now, the donor hears of it when we resume or leave. */
-	rmk_session_send(s, &msg);
+	/*
+	 * If it cannot be said, we resume the session: the donor then lists what
+	 * it has granted, and what we do not know is released again.
+	 */
+	if (rmk_session_send(s, &msg))
+		rmk_session_break(s);
 }
 
-static void on_grant(struct rmk_remote *r, struct rmk_session *s, const struct core_msg *msg)
+static bool take_asked(struct rmk_remote *r, struct donor *d)
 {
-	struct donor *d = donor_of(r, s);
-	int err = -EINVAL;
+	bool asked;
 
 	spin_lock_irq(&r->lock);
-	if (d->asked)
+	asked = d->asked;
+	if (asked)
 		WRITE_ONCE(d->asked, d->asked - 1);
 	spin_unlock_irq(&r->lock);
-	if (msg->grant.len == r->slab_bytes)
+	return asked;
+}
+
+/* A resumed donor lists all that it has granted: what we hold, and what one of us missed. */
+static void on_grant(struct rmk_remote *r, struct rmk_session *s, const struct core_msg *msg)
+{
+	int err = -EINVAL;
+
+	if (rmk_slabs_known(&r->slabs, s, msg->grant.slab_id, msg->grant.generation))
+		return;
+	if (take_asked(r, donor_of(r, s)) && msg->grant.len == r->slab_bytes)
 		err = rmk_slabs_add(&r->slabs, s, msg);
-	else
-		pr_warn_ratelimited("donor %s: granted a slab of %llu bytes, %llu were asked for; giving it back\n",
-				    rmk_session_name(s), msg->grant.len, r->slab_bytes);
-	if (!err)
-		r->ops->moving(r->owner);
-	else if (err != -EEXIST) /* a resumed donor lists what we hold */
+	if (err)
 		send_release(s, msg->grant.slab_id, msg->grant.generation);
+	else
+		r->ops->moving(r->owner);
 }
 
 static void on_deny(struct rmk_remote *r, struct rmk_session *s, const struct core_msg *msg)
@@ -228,6 +250,16 @@ static void on_fenced(struct rmk_remote *r, struct rmk_session *s, const struct 
 	control_kick(r);
 }
 
+static u64 used_pages(void *owner, struct rmk_session *s)
+{
+	struct rmk_remote *r = owner;
+	u32 count;
+	u64 used;
+
+	rmk_slabs_held(&r->slabs, s, &count, &used);
+	return used;
+}
+
 static void on_message(void *owner, struct rmk_session *s, const struct core_msg *msg)
 {
 	switch (msg->type) {
@@ -254,13 +286,12 @@ static void on_message(void *owner, struct rmk_session *s, const struct core_msg
 
 static bool idle(struct rmk_remote *r)
 {
-	return !READ_ONCE(r->slabs.stats.used_slots) &&
-	       time_after(jiffies, READ_ONCE(r->wanted_at) + IDLE);
+	return time_after(jiffies, READ_ONCE(r->wanted_at) + IDLE);
 }
 
 static bool surplus(struct rmk_remote *r)
 {
-	return idle(r) || rmk_slabs_room(&r->slabs) > (u64)SURPLUS_SLABS * r->slab_slots;
+	return idle(r) || rmk_slabs_room(&r->slabs) > 2 * reserve(r);
 }
 
 static void retire_slabs(struct rmk_remote *r)
@@ -323,16 +354,20 @@ static void ask_donor(struct rmk_remote *r, struct donor *d, u32 count)
 
 static void ask(struct rmk_remote *r)
 {
-	u32 count[RMK_MAX_DONORS] = { 0 }, i;
+	u32 count[RMK_MAX_DONORS] = { 0 }, i, sum = 0;
 
 	for (i = 0; i < r->ndonors; i++)
 		if (time_after(jiffies, r->donors[i].asked_at + ASK_TIMEOUT))
 			forget_asked(r, r->donors[i].session);
 	if (!idle(r))
 		plan(r, count);
-	for (i = 0; i < r->ndonors; i++)
+	for (i = 0; i < r->ndonors; i++) {
 		if (count[i])
 			ask_donor(r, &r->donors[i], count[i]);
+		sum += count[i];
+	}
+	if (!sum)
+		WRITE_ONCE(r->quiet_until, jiffies + QUIET);
 }
 
 static void control_work(struct work_struct *work)
@@ -343,6 +378,8 @@ static void control_work(struct work_struct *work)
 	WRITE_ONCE(r->wanted, false);
 	retire_slabs(r);
 	ask(r);
+	if (rmk_slabs_room(&r->slabs)) /* room that came of pages freed, not of a grant */
+		r->ops->moving(r->owner);
 	memalloc_noio_restore(noio);
 	if (!READ_ONCE(r->stopping))
 		queue_delayed_work(r->wq, &r->control, TICK);
@@ -371,6 +408,7 @@ struct rmk_remote *rmk_remote_create(u64 slab_bytes, const struct rmk_remote_ops
 		.down = on_down,
 		.lost = on_lost,
 		.message = on_message,
+		.used_pages = used_pages,
 	};
 	rmk_slabs_init(&r->slabs, on_retirable);
 	spin_lock_init(&r->lock);
@@ -395,8 +433,9 @@ int rmk_remote_add_donor(struct rmk_remote *r, const struct sockaddr_storage *ad
 		.session = s,
 		.denied_until = jiffies - 1,
 	};
-	r->ndonors++;
+	smp_store_release(&r->ndonors, r->ndonors + 1);
 	spin_unlock_irq(&r->lock);
+	rmk_session_start(s);
 	return 0;
 }
 
@@ -422,6 +461,8 @@ void rmk_remote_stop(struct rmk_remote *r)
 
 	WRITE_ONCE(r->stopping, true);
 	cancel_delayed_work_sync(&r->control);
+	for (i = 0; i < r->ndonors; i++)
+		rmk_session_quit(r->donors[i].session);
 	for (i = 0; i < r->ndonors; i++)
 		rmk_session_stop(r->donors[i].session);
 	cancel_delayed_work_sync(&r->control); /* a late kick that saw stopping unset */

@@ -10,9 +10,9 @@
  * Everything that changes the state runs in the session's work, one at a time;
  * stop sees to it that the work is over before it changes it for the last time.
  * Locks: send_lock (may sleep) keeps the control connection while a message is
- * sent; inbox_lock (innermost, interrupts off) guards received messages. Lanes
- * are read under RCU: the work takes them away, waits for a grace period, and
- * only then closes them, so nobody can post to a connection that is closing.
+ * sent. Lanes are read under RCU: the work takes them away, waits for a grace
+ * period, and only then closes them, so nobody can post to a connection that is
+ * closing.
  */
 #define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
 
@@ -28,8 +28,11 @@
 
 /* Each step of connecting; a step on a living network takes milliseconds. */
 #define STEP_TIMEOUT_MS 2000
-/* Reads wait this long for a broken connection to come back before their pages are given up. */
-#define RECOVER_MS     10000
+/*
+ * Reads wait for a broken connection as long as the donor keeps the grants, but
+ * no longer than this: less than the front's patience (swapdev.c).
+ */
+#define RECOVER_MAX_MS 25000
 #define BACKOFF_MIN_MS 200
 #define BACKOFF_MAX_MS 5000
 /* The peer is dead after this many heartbeat periods of silence (protocol). */
@@ -49,9 +52,6 @@ MODULE_PARM_DESC(
 	"writes on the wire at once per donor, in KiB (default 256), from the next connection on: more delays page faults, less slows writing on long wires");
 /* Of reads: only other reads wait for them. A quarter of this cost 64 KiB reads a quarter. */
 #define READ_WINDOW (1u << 20)
-/* Undigested control messages; a donor that sends more at a time is broken. */
-#define INBOX 256
-
 enum session_state { DOWN, LIVE, RECOVERING, CLOSED };
 
 static const char *const state_names[] = { "down", "live", "recovering", "closed" };
@@ -73,7 +73,7 @@ struct rmk_session {
 	struct delayed_work work;
 	enum session_state state; /* written by the work and stop */
 	u64 id;			  /* of the session at the donor; 0: none */
-	u32 heartbeat_ms;
+	u32 heartbeat_ms, grace_ms;
 	u32 backoff_ms;
 	unsigned long lost_at; /* RECOVERING: jiffies */
 	unsigned long beat_at;
@@ -87,10 +87,6 @@ struct rmk_session {
 	struct mutex send_lock;	  /* keeps control while a message is sent */
 	struct rmk_conn *control; /* guarded by send_lock */
 	struct rmk_conn __rcu *lane[RMK_LANES];
-
-	spinlock_t inbox_lock; /* guards the inbox */
-	struct core_msg inbox[INBOX];
-	u32 in_head, in_tail; /* guarded by inbox_lock */
 };
 
 static void kick(struct rmk_session *s)
@@ -112,74 +108,47 @@ static void on_broken(void *owner)
 	rmk_session_break(owner);
 }
 
-static void on_recv(void *owner, const void *data, u32 len)
+static void on_readable(void *owner)
 {
 	struct rmk_session *s = owner;
-	struct core_msg msg;
-	unsigned long flags;
-	bool full;
-	int err;
 
-	err = core_msg_decode(&msg, data, len);
-	if (err) {
-		pr_warn_ratelimited("donor %s: a message of %u bytes is not ours (%d), reconnecting\n",
-				    s->name, len, err);
-		rmk_session_break(s);
-		return;
-	}
 	WRITE_ONCE(s->heard, jiffies);
-	spin_lock_irqsave(&s->inbox_lock, flags);
-	full = s->in_head - s->in_tail == INBOX;
-	if (!full)
-		s->inbox[s->in_head++ % INBOX] = msg;
-	spin_unlock_irqrestore(&s->inbox_lock, flags);
-	if (full) {
-		pr_warn_ratelimited("donor %s: more than %d messages at a time, reconnecting\n",
-				    s->name, INBOX);
-		rmk_session_break(s);
-		return;
-	}
-	kick(s);
+	if (!READ_ONCE(s->stopping))
+		kick(s);
 }
 
-static const struct rmk_conn_ops conn_ops = { .recv = on_recv, .broken = on_broken };
+static const struct rmk_conn_ops conn_ops = { .readable = on_readable, .broken = on_broken };
 
-static bool next_message(struct rmk_session *s, struct core_msg *msg)
+static void handle_message(struct rmk_session *s, const struct core_msg *msg)
 {
-	unsigned long flags;
-	bool any;
-
-	spin_lock_irqsave(&s->inbox_lock, flags);
-	any = s->in_head != s->in_tail;
-	if (any)
-		*msg = s->inbox[s->in_tail++ % INBOX];
-	spin_unlock_irqrestore(&s->inbox_lock, flags);
-	return any;
+	switch (msg->type) {
+	case RAMSTER_MSG_HEARTBEAT:
+		WRITE_ONCE(s->free_bytes, msg->heartbeat.free_bytes);
+		break;
+	case RAMSTER_MSG_BYE:
+		pr_info("donor %s says goodbye: %s\n", s->name, core_reason_name(msg->bye.reason));
+		WRITE_ONCE(s->broken, true);
+		break;
+	case RAMSTER_MSG_SLAB_DENY:
+		WRITE_ONCE(s->free_bytes, msg->deny.free_bytes);
+		fallthrough;
+	default:
+		s->ops->message(s->owner, s, msg);
+	}
 }
 
 static void handle_messages(struct rmk_session *s)
 {
 	struct core_msg msg;
+	int ret;
 
-	while (next_message(s, &msg)) {
-		if (s->state != LIVE)
-			continue;
-		switch (msg.type) {
-		case RAMSTER_MSG_HEARTBEAT:
-			WRITE_ONCE(s->free_bytes, msg.heartbeat.free_bytes);
-			break;
-		case RAMSTER_MSG_BYE:
-			pr_info("donor %s says goodbye: %s\n", s->name,
-				core_reason_name(msg.bye.reason));
-			s->broken = true;
-			break;
-		case RAMSTER_MSG_SLAB_DENY:
-			WRITE_ONCE(s->free_bytes, msg.deny.free_bytes);
-			fallthrough;
-		default:
-			s->ops->message(s->owner, s, &msg);
-		}
-	}
+	/* only this work sets and closes the control connection, so no lock */
+	while ((ret = rmk_conn_recv(s->control, &msg)) > 0)
+		handle_message(s, &msg);
+	if (!ret)
+		return;
+	pr_warn("donor %s: sent a message that is not of our protocol (%d)\n", s->name, ret);
+	WRITE_ONCE(s->broken, true);
 }
 
 /* ---- sending ---- */
@@ -224,6 +193,21 @@ u32 rmk_session_max_spans(struct rmk_session *s, enum rmk_lane lane)
 
 /* ---- connecting ---- */
 
+static void complain(struct rmk_session *s, enum ramster_role role, int err,
+		     enum ramster_reason reason)
+{
+	if (s->complained || READ_ONCE(s->stopping))
+		return;
+	s->complained = true;
+	pr_warn("donor %s: no %s connection: %s (%d); trying again\n", s->name,
+		core_role_name(role),
+		err == -EBUSY	     ? core_reason_name(reason) :
+		err == -ECONNREFUSED ? "nobody listens there" :
+		err == -ENODEV	     ? "no RDMA device for that address" :
+				       "no answer",
+		err);
+}
+
 static int open_one(struct rmk_session *s, enum ramster_role role, u64 id, struct core_cm_rep *rep,
 		    struct rmk_conn **out)
 {
@@ -237,21 +221,15 @@ static int open_one(struct rmk_session *s, enum ramster_role role, u64 id, struc
 		.max_bytes = role == RAMSTER_ROLE_WRITE ? READ_ONCE(write_window) << 10 :
 							  READ_WINDOW,
 		.timeout_ms = STEP_TIMEOUT_MS,
+		.stop = &s->stopping,
 	};
 	enum ramster_reason reason;
 	int err;
 
 	memcpy(req.client_id, s->client_id, sizeof(req.client_id));
 	err = rmk_conn_open(&params, rep, &reason, out);
-	if (err && !s->complained) {
-		s->complained = true;
-		pr_warn("donor %s: no %s connection: %s (%d); trying again\n", s->name,
-			core_role_name(role),
-			err == -ECONNREFUSED && reason ? core_reason_name(reason) :
-			err == -ECONNREFUSED	       ? "nobody listens there" :
-							 "no answer",
-			err);
-	}
+	if (err)
+		complain(s, role, err, reason);
 	return err;
 }
 
@@ -272,26 +250,37 @@ static void close_all(struct rmk_session *s)
 			rmk_conn_close(conn[i]);
 	if (control)
 		rmk_conn_close(control);
-	/* what is still unread was said on a connection that is no more */
-	spin_lock_irq(&s->inbox_lock);
-	s->in_tail = s->in_head;
-	spin_unlock_irq(&s->inbox_lock);
 }
 
-/* Control first: it tells which session the lanes join. */
-static int open_all(struct rmk_session *s, struct core_cm_rep *rep)
+static void say_alive(struct rmk_session *s)
+{
+	struct core_msg msg = {
+		.type = RAMSTER_MSG_HEARTBEAT,
+		.heartbeat.used_pages = s->ops->used_pages(s->owner, s),
+	};
+
+	rmk_session_send(s, &msg);
+}
+
+/*
+ * Control first: it tells which session the lanes join. *gone: nothing listens
+ * there any more.
+ */
+static int open_all(struct rmk_session *s, struct core_cm_rep *rep, bool *gone)
 {
 	struct rmk_conn *conn;
 	struct core_cm_rep lane_rep;
 	int i, err;
 
 	err = open_one(s, RAMSTER_ROLE_CONTROL, s->id, rep, &conn);
+	*gone = err == -ECONNREFUSED;
 	if (err)
 		return err;
 	mutex_lock(&s->send_lock);
 	s->control = conn;
 	mutex_unlock(&s->send_lock);
 	for (i = 0; i < RMK_LANES; i++) {
+		say_alive(s); /* connecting may take longer than the donor bears silence */
 		err = open_one(s, lane_roles[i], rep->session, &lane_rep, &conn);
 		if (err) {
 			close_all(s);
@@ -317,6 +306,7 @@ static void went_live(struct rmk_session *s, const struct core_cm_rep *rep)
 		give_up_grants(s);
 	s->id = rep->session;
 	s->heartbeat_ms = rep->heartbeat_ms;
+	s->grace_ms = rep->grace_ms;
 	s->backoff_ms = BACKOFF_MIN_MS;
 	s->complained = false;
 	s->heard = jiffies;
@@ -332,20 +322,21 @@ static void went_live(struct rmk_session *s, const struct core_cm_rep *rep)
 static u32 try_connect(struct rmk_session *s)
 {
 	struct core_cm_rep rep;
+	bool gone;
 	u32 wait;
 	int err;
 
 	WRITE_ONCE(s->broken, false);
-	err = open_all(s, &rep);
+	err = open_all(s, &rep, &gone);
 	if (!err) {
 		went_live(s, &rep);
 		return 0;
 	}
 	/*
-	 * Refused without a word of ours: nothing listens there, so the process
-	 * that held our pages is gone. Silence may pass; wait for a while.
+	 * If nothing listens there, the process that held our pages is gone.
+	 * Anything else may pass; wait for as long as the donor keeps them.
 	 */
-	if (s->state == RECOVERING && (err == -ECONNREFUSED || time_after(jiffies, s->lost_at))) {
+	if (s->state == RECOVERING && (gone || time_after(jiffies, s->lost_at))) {
 		pr_warn("donor %s: gone, its pages are lost\n", s->name);
 		give_up_grants(s);
 	}
@@ -358,7 +349,7 @@ static void go_down(struct rmk_session *s, const char *why)
 {
 	pr_warn("donor %s: %s, connecting again\n", s->name, why);
 	WRITE_ONCE(s->state, RECOVERING);
-	s->lost_at = jiffies + msecs_to_jiffies(RECOVER_MS);
+	s->lost_at = jiffies + msecs_to_jiffies(min_t(u32, s->grace_ms, RECOVER_MAX_MS));
 	s->backoff_ms = BACKOFF_MIN_MS;
 	s->ops->down(s->owner, s);
 	close_all(s);
@@ -397,12 +388,10 @@ static const char *fault(struct rmk_session *s)
 
 static void beat(struct rmk_session *s)
 {
-	struct core_msg msg = { .type = RAMSTER_MSG_HEARTBEAT };
-
 	if (time_before(jiffies, s->beat_at))
 		return;
 	s->beat_at = jiffies + msecs_to_jiffies(s->heartbeat_ms);
-	rmk_session_send(s, &msg);
+	say_alive(s);
 }
 
 /* One turn; returns in how many ms the next is due. */
@@ -410,8 +399,8 @@ static u32 turn(struct rmk_session *s)
 {
 	const char *why;
 
-	handle_messages(s);
 	if (s->state == LIVE) {
+		handle_messages(s);
 		why = fault(s);
 		if (why)
 			go_down(s, why);
@@ -464,10 +453,18 @@ struct rmk_session *rmk_session_create(const struct sockaddr_storage *addr, cons
 	s->owner = owner;
 	s->backoff_ms = BACKOFF_MIN_MS;
 	mutex_init(&s->send_lock);
-	spin_lock_init(&s->inbox_lock);
 	INIT_DELAYED_WORK(&s->work, session_work);
-	queue_delayed_work(s->wq, &s->work, 0);
 	return s;
+}
+
+void rmk_session_start(struct rmk_session *s)
+{
+	queue_delayed_work(s->wq, &s->work, 0);
+}
+
+void rmk_session_quit(struct rmk_session *s)
+{
+	WRITE_ONCE(s->stopping, true);
 }
 
 void rmk_session_stop(struct rmk_session *s)
@@ -477,7 +474,7 @@ void rmk_session_stop(struct rmk_session *s)
 		.bye.reason = RAMSTER_REASON_SHUTDOWN,
 	};
 
-	WRITE_ONCE(s->stopping, true);
+	rmk_session_quit(s);
 	cancel_delayed_work_sync(&s->work);
 	if (s->state == LIVE)
 		rmk_session_send(s, &bye);

@@ -29,16 +29,22 @@ struct rmk_session_ops {
 	/* The grants are gone for good. */
 	void (*lost)(void *owner, struct rmk_session *s);
 	void (*message)(void *owner, struct rmk_session *s, const struct core_msg *msg);
+	/* Pages stored at this donor. */
+	u64 (*used_pages)(void *owner, struct rmk_session *s);
 };
 
 /*
- * Start connecting to addr, for ever and in the background. name is used in
- * logs and sysfs. ERR_PTR(-ENOMEM) on failure. May sleep.
+ * A relation to the donor at addr, not connected yet. name is used in logs and
+ * sysfs. ERR_PTR(-ENOMEM) on failure. May sleep.
  */
 struct rmk_session *rmk_session_create(const struct sockaddr_storage *addr, const char *name,
 				       const u8 *client_id, const struct rmk_session_ops *ops,
 				       void *owner);
+/* Connect, and stay connected, in the background: callbacks from here on. */
+void rmk_session_start(struct rmk_session *s);
 
+/* The end is near: attempts to connect are given up. Lets many stop at once. */
+void rmk_session_quit(struct rmk_session *s);
 /*
  * Phase one of the end: say goodbye, close every connection; no callback comes
  * after it. Sleeps, bounded.

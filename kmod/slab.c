@@ -151,17 +151,20 @@ free:
 	return NULL;
 }
 
-int rmk_slabs_add(struct rmk_slabs *slabs, struct rmk_session *s, const struct core_msg *grant)
+bool rmk_slabs_known(struct rmk_slabs *slabs, const struct rmk_session *s, u64 id, u32 generation)
 {
-	struct rmk_slab *slab;
 	bool known;
 
 	spin_lock_irq(&slabs->lock);
-	known = lookup(slabs, s, grant->grant.slab_id, grant->grant.generation);
+	known = lookup(slabs, s, id, generation);
 	spin_unlock_irq(&slabs->lock);
-	if (known) /* only the session's own work adds slabs of a session, so this stays true */
-		return -EEXIST;
-	slab = slab_create(slabs, s, grant);
+	return known;
+}
+
+int rmk_slabs_add(struct rmk_slabs *slabs, struct rmk_session *s, const struct core_msg *grant)
+{
+	struct rmk_slab *slab = slab_create(slabs, s, grant);
+
 	if (!slab)
 		return -ENOMEM;
 	spin_lock_irq(&slabs->lock);
@@ -310,13 +313,21 @@ u32 rmk_slab_next_used(struct rmk_slab *slab, u32 from)
 
 int rmk_slab_post(struct rmk_slab *slab, enum rmk_lane lane, struct rmk_wr *wr, u32 first)
 {
-	enum core_lease state = READ_ONCE(slab->state);
+	enum core_lease state;
 	int err;
 
-	if (!core_lease_readable(state))
-		return state == CORE_LEASE_FENCED ? -EIO : -EAGAIN;
-	err = rmk_session_post(slab->session, lane, wr, slab->addr + ((u64)first << PAGE_SHIFT),
-			       slab->rkey);
+	/*
+	 * A session that goes down orphans its slabs before it waits for RCU and
+	 * opens new lanes: so an old grant is not used on a new session.
+	 */
+	rcu_read_lock();
+	state = READ_ONCE(slab->state);
+	if (core_lease_readable(state))
+		err = rmk_session_post(slab->session, lane, wr,
+				       slab->addr + ((u64)first << PAGE_SHIFT), slab->rkey);
+	else
+		err = state == CORE_LEASE_FENCED ? -EIO : -EAGAIN;
+	rcu_read_unlock();
 	return err == -ENOTCONN ? -EAGAIN : err;
 }
 

@@ -57,10 +57,9 @@ void rmk_slabs_init(struct rmk_slabs *slabs, void (*retirable)(struct rmk_slabs 
 /* Frees what is left. No slot may be used. */
 void rmk_slabs_uninit(struct rmk_slabs *slabs);
 
-/*
- * Add what a GRANT describes. -EEXIST if it is there already; -ENOMEM. May
- * sleep.
- */
+/* Is a slab there that the donor calls this? May sleep. */
+bool rmk_slabs_known(struct rmk_slabs *slabs, const struct rmk_session *s, u64 id, u32 generation);
+/* Add what a GRANT describes, unless known. -ENOMEM. May sleep. */
 int rmk_slabs_add(struct rmk_slabs *slabs, struct rmk_session *s, const struct core_msg *grant);
 
 /*
@@ -97,7 +96,8 @@ static inline u64 rmk_slabs_room(const struct rmk_slabs *slabs)
 
 /*
  * The slab that an index entry names, with a reference. The caller holds the
- * lock of the entry, which keeps the slot used and with it the slab. NULL if
+ * lock of the entry, or has taken the entry out of the index and owns it: either
+ * keeps the slot used and with it the slab. NULL if
  * there is no such slab, or it has another generation: the entry is corrupt.
  */
 struct rmk_slab *rmk_slabs_find(struct rmk_slabs *slabs, const struct core_remote *where);

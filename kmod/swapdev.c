@@ -227,6 +227,7 @@ static void slot_free(struct block_device *bdev, unsigned long nr)
 {
 	struct rmk_swapdev *d = bdev->bd_disk->private_data;
 
+	nr += get_start_sect(bdev) >> (PAGE_SHIFT - SECTOR_SHIFT);
 	if (in_task() && nr < d->pool->npages)
 		rmk_pool_discard(d->pool, nr, 1);
 }

@@ -14,6 +14,7 @@
 #include <linux/wait.h>
 #include <linux/completion.h>
 #include <linux/bottom_half.h>
+#include <rdma/ib_cm.h>
 #include <rdma/ib_verbs.h>
 #include <rdma/rdma_cm.h>
 
@@ -26,8 +27,8 @@
 #define MAX_SPANS 16
 
 /*
- * Messages in flight per direction. A revoke of a whole donation is the only
- * burst; a peer that outruns this is held back by receiver-not-ready.
+ * Messages in flight per direction. A peer that outruns this, as by revoking
+ * a whole donation, is held back by receiver-not-ready until we have read.
  */
 #define CONTROL_DEPTH 64
 
@@ -38,6 +39,8 @@
  */
 #define ACK_TIMEOUT 17
 
+/* How long a message may wait for those before it. */
+#define SEND_TIMEOUT HZ
 /* How long the last message before a disconnect may take to go out. */
 #define GOODBYE_TIMEOUT (HZ / 2)
 /* How long a broken queue pair may take to flush before we destroy it under its requests. */
@@ -53,6 +56,8 @@ struct control_recv {
 	struct ib_cqe cqe;
 	struct rmk_conn *conn;
 	struct ib_sge sge;
+	struct list_head node; /* of control.received */
+	u32 len;
 };
 
 /* Buffers and slots of a control connection, one DMA mapping for all. */
@@ -62,7 +67,8 @@ struct control {
 	struct control_recv recv[CONTROL_DEPTH];
 	struct control_send send[CONTROL_DEPTH];
 	u64 dma;
-	u32 next; /* slot of the next send; sends complete in order */
+	struct list_head received; /* not read yet; conn.lock */
+	u32 next;		   /* slot of the next send; sends complete in order */
 	atomic_t sending;
 };
 
@@ -114,11 +120,14 @@ static int errno_of_status(enum ib_wc_status status)
 static void conn_down(struct rmk_conn *conn)
 {
 	unsigned long flags;
+	bool known;
 
 	spin_lock_irqsave(&conn->lock, flags);
+	known = conn->down;
 	conn->down = true;
 	spin_unlock_irqrestore(&conn->lock, flags);
-	conn->ops->broken(conn->owner);
+	if (!known)
+		conn->ops->broken(conn->owner);
 }
 
 /* ---- lanes ---- */
@@ -285,8 +294,8 @@ int rmk_conn_post(struct rmk_conn *conn, struct rmk_wr *wr, u64 raddr, u32 rkey)
 	int ret;
 
 	BUILD_BUG_ON(sizeof(struct ib_cqe) > sizeof(wr->cqe));
-	if (WARN_ON_ONCE(!wr->nspans || wr->nspans > conn->max_spans[wr->write]))
-		return -EINVAL;
+	if (wr->nspans > conn->max_spans[wr->write])
+		return -ENOTCONN; /* made for the connection before this one */
 	ret = map_spans(conn, wr);
 	if (ret)
 		return ret;
@@ -351,18 +360,39 @@ static void recv_done(struct ib_cq *cq, struct ib_wc *wc)
 {
 	struct control_recv *r = container_of(wc->wr_cqe, struct control_recv, cqe);
 	struct rmk_conn *conn = r->conn;
-	struct control *c = conn->control;
+	unsigned long flags;
 
 	if (wc->status != IB_WC_SUCCESS) {
 		conn_down(conn);
 		return;
 	}
-	ib_dma_sync_single_for_cpu(conn->id->device, r->sge.addr, r->sge.length, DMA_FROM_DEVICE);
-	conn->ops->recv(conn->owner, &c->in[r - c->recv], wc->byte_len);
-	ib_dma_sync_single_for_device(conn->id->device, r->sge.addr, r->sge.length,
-				      DMA_FROM_DEVICE);
+	r->len = wc->byte_len;
+	spin_lock_irqsave(&conn->lock, flags);
+	list_add_tail(&r->node, &conn->control->received);
+	spin_unlock_irqrestore(&conn->lock, flags);
+	conn->ops->readable(conn->owner);
+}
+
+int rmk_conn_recv(struct rmk_conn *conn, struct core_msg *msg)
+{
+	struct control *c = conn->control;
+	struct ib_device *dev = conn->id->device;
+	struct control_recv *r;
+	int err;
+
+	spin_lock_irq(&conn->lock);
+	r = list_first_entry_or_null(&c->received, struct control_recv, node);
+	if (r)
+		list_del(&r->node);
+	spin_unlock_irq(&conn->lock);
+	if (!r)
+		return 0;
+	ib_dma_sync_single_for_cpu(dev, r->sge.addr, r->sge.length, DMA_FROM_DEVICE);
+	err = core_msg_decode(msg, &c->in[r - c->recv], r->len);
+	ib_dma_sync_single_for_device(dev, r->sge.addr, r->sge.length, DMA_FROM_DEVICE);
 	if (post_recv(conn, r))
 		conn_down(conn);
+	return err ?: 1;
 }
 
 static void send_done(struct ib_cq *cq, struct ib_wc *wc)
@@ -371,8 +401,8 @@ static void send_done(struct ib_cq *cq, struct ib_wc *wc)
 
 	if (wc->status != IB_WC_SUCCESS)
 		conn_down(s->conn);
-	if (atomic_dec_and_test(&s->conn->control->sending))
-		wake_up(&s->conn->idle);
+	atomic_dec(&s->conn->control->sending);
+	wake_up(&s->conn->idle);
 }
 
 int rmk_conn_send(struct rmk_conn *conn, const struct core_msg *msg)
@@ -386,10 +416,13 @@ int rmk_conn_send(struct rmk_conn *conn, const struct core_msg *msg)
 	struct control_send *s;
 	int err;
 
-	if (atomic_inc_return(&c->sending) > CONTROL_DEPTH) {
-		atomic_dec(&c->sending);
+	if (!wait_event_timeout(conn->idle,
+				atomic_read(&c->sending) < CONTROL_DEPTH || READ_ONCE(conn->down),
+				SEND_TIMEOUT))
 		return -EAGAIN;
-	}
+	if (READ_ONCE(conn->down))
+		return -ENOTCONN;
+	atomic_inc(&c->sending);
 	s = &c->send[c->next % CONTROL_DEPTH];
 	ib_dma_sync_single_for_cpu(conn->id->device, s->sge.addr, s->sge.length, DMA_TO_DEVICE);
 	core_msg_encode(&c->out[s - c->send], msg);
@@ -424,6 +457,7 @@ static int control_start(struct rmk_conn *conn)
 	struct ib_device *dev = conn->id->device;
 	int i, err;
 
+	INIT_LIST_HEAD(&c->received);
 	c->dma = ib_dma_map_single(dev, c, offsetof(struct control, recv), DMA_BIDIRECTIONAL);
 	if (ib_dma_mapping_error(dev, c->dma)) {
 		c->dma = 0;
@@ -438,7 +472,11 @@ static int control_start(struct rmk_conn *conn)
 		sge.addr = c->dma + offsetof(struct control, out[i]);
 		c->send[i] = (struct control_send){ { send_done }, conn, sge };
 		sge.addr = c->dma + offsetof(struct control, in[i]);
-		c->recv[i] = (struct control_recv){ { recv_done }, conn, sge };
+		c->recv[i] = (struct control_recv){
+			.cqe.done = recv_done,
+			.conn = conn,
+			.sge = sge,
+		};
 		err = post_recv(conn, &c->recv[i]);
 		if (err)
 			return err;
@@ -454,6 +492,14 @@ static void step_done(struct rmk_conn *conn, int err)
 	complete(&conn->step);
 }
 
+/* Did the peer's CM say that no program listens there? */
+static bool nobody_listens(struct rdma_cm_id *id, const struct rdma_cm_event *ev)
+{
+	if (rdma_protocol_iwarp(id->device, id->port_num))
+		return ev->status == -ECONNREFUSED;
+	return ev->status == IB_CM_REJ_INVALID_SERVICE_ID;
+}
+
 static void on_rejected(struct rmk_conn *conn, struct rdma_cm_event *ev)
 {
 	struct core_cm_rej rej;
@@ -461,9 +507,12 @@ static void on_rejected(struct rmk_conn *conn, struct rdma_cm_event *ev)
 	u8 len = 0;
 
 	data = rdma_consumer_reject_data(conn->id, ev, &len);
-	if (data && !core_cm_rej_decode(&rej, data, len))
+	if (data && !core_cm_rej_decode(&rej, data, len)) {
 		conn->reason = rej.reason;
-	step_done(conn, -ECONNREFUSED);
+		step_done(conn, -EBUSY);
+	} else {
+		step_done(conn, nobody_listens(conn->id, ev) ? -ECONNREFUSED : -ECONNRESET);
+	}
 }
 
 static void on_established(struct rmk_conn *conn, struct rdma_cm_event *ev)
@@ -513,10 +562,16 @@ static void on_qp_event(struct ib_event *ev, void *context)
 		conn_down(context);
 }
 
-static int wait_step(struct rmk_conn *conn, u32 timeout_ms)
+static int wait_step(struct rmk_conn *conn, const struct rmk_conn_params *p)
 {
-	if (!wait_for_completion_timeout(&conn->step, msecs_to_jiffies(timeout_ms)))
-		return -ETIMEDOUT;
+	unsigned long end = jiffies + msecs_to_jiffies(p->timeout_ms);
+
+	while (!wait_for_completion_timeout(&conn->step, HZ / 10)) {
+		if (READ_ONCE(*p->stop))
+			return -EINTR;
+		if (time_after(jiffies, end))
+			return -ETIMEDOUT;
+	}
 	reinit_completion(&conn->step);
 	return conn->step_err;
 }
@@ -527,14 +582,9 @@ static int resolve(struct rmk_conn *conn, const struct rmk_conn_params *p)
 	int err;
 
 	err = rdma_resolve_addr(conn->id, NULL, dst, p->timeout_ms);
-	if (!err)
-		err = wait_step(conn, p->timeout_ms + 100);
-	if (err)
-		return err;
-	err = rdma_resolve_route(conn->id, p->timeout_ms);
-	if (!err)
-		err = wait_step(conn, p->timeout_ms + 100);
-	return err;
+	err = err ?: wait_step(conn, p);
+	err = err ?: rdma_resolve_route(conn->id, p->timeout_ms);
+	return err ?: wait_step(conn, p);
 }
 
 static int create_queues(struct rmk_conn *conn, enum ramster_role role)
@@ -545,13 +595,14 @@ static int create_queues(struct rmk_conn *conn, enum ramster_role role)
 		.qp_context = conn,
 		.sq_sig_type = IB_SIGNAL_REQ_WR,
 		.qp_type = IB_QPT_RC,
-		.cap.max_send_wr = conn->max_requests + 1,
 		.cap.max_recv_wr = conn->control ? CONTROL_DEPTH + 1 : 1,
 		.cap.max_recv_sge = 1,
 	};
 	enum ib_poll_context poll = conn->control ? IB_POLL_WORKQUEUE : IB_POLL_SOFTIRQ;
 	u32 spans;
 
+	conn->max_requests = min_t(u32, conn->max_requests, dev->attrs.max_qp_wr - 1);
+	attr.cap.max_send_wr = conn->max_requests + 1;
 	spans = min_t(u32, MAX_SPANS, dev->attrs.max_send_sge);
 	conn->max_spans[1] = spans;
 	conn->max_spans[0] = min_t(u32, spans, max(1, dev->attrs.max_sge_rd));
@@ -593,7 +644,7 @@ static int connect_qp(struct rmk_conn *conn, const struct rmk_conn_params *p)
 	core_cm_req_encode(&req, p->req);
 	rdma_set_ack_timeout(conn->id, ACK_TIMEOUT);
 	err = rdma_connect(conn->id, &param);
-	return err ?: wait_step(conn, p->timeout_ms);
+	return err ?: wait_step(conn, p);
 }
 
 static struct rmk_conn *conn_alloc(const struct rmk_conn_params *p)

@@ -46,9 +46,9 @@ struct rmk_wr {
 };
 
 struct rmk_conn_ops {
-	/* Control connection only. Bytes of a received message; process context. */
-	void (*recv)(void *owner, const void *data, u32 len);
-	/* The connection is no longer usable. Any context but hardirq; may come more than once. */
+	/* Control connection only: rmk_conn_recv() has something. Process context. */
+	void (*readable)(void *owner);
+	/* The connection is no longer usable; said once. Any context but hardirq. */
 	void (*broken)(void *owner);
 };
 
@@ -59,15 +59,17 @@ struct rmk_conn_params {
 	void *owner;
 	/* Lanes: on the wire at once at most; what exceeds either waits its turn. */
 	u32 max_requests, max_bytes;
-	u32 timeout_ms; /* of each step: address, route, connect */
+	u32 timeout_ms;	  /* of each step: address, route, connect */
+	const bool *stop; /* give up soon when this becomes true */
 };
 
 /*
  * Connect and wait until established. On success *rep is the donor's answer.
- * On refusal returns -ECONNREFUSED and *reason says why. Other errors: those
- * of the RDMA CM, -ETIMEDOUT, -EHOSTUNREACH, -ENOMEM, -EBADMSG (the answer is
- * not our protocol). Sleeps, at most four times timeout_ms; allocates without
- * recursing into I/O.
+ * -ECONNREFUSED: nobody listens there. -EBUSY: the donor refused, *reason says
+ * why. Other errors: those of the RDMA CM, -ETIMEDOUT, -EHOSTUNREACH, -ENOMEM,
+ * -EBADMSG (the answer is not our protocol), -EINTR (told to stop). Sleeps, at
+ * most three times timeout_ms; the caller sees to it that allocating does not
+ * recurse into I/O.
  */
 int rmk_conn_open(const struct rmk_conn_params *params, struct core_cm_rep *rep,
 		  enum ramster_reason *reason, struct rmk_conn **out);
@@ -78,8 +80,18 @@ int rmk_conn_open(const struct rmk_conn_params *params, struct core_cm_rep *rep,
  */
 void rmk_conn_close(struct rmk_conn *conn);
 
-/* Send a control message. -EAGAIN: the ring is full. Process context. */
+/*
+ * Send a control message. Waits up to a second for room in the ring, then
+ * -EAGAIN. One caller at a time. May sleep.
+ */
 int rmk_conn_send(struct rmk_conn *conn, const struct core_msg *msg);
+
+/*
+ * The oldest message received: 1 and *msg, 0 if there is none, -EBADMSG and the
+ * like if it is not of our protocol. Only then may the peer send another in its
+ * place: a slow reader holds the peer back, nothing is dropped. One caller.
+ */
+int rmk_conn_recv(struct rmk_conn *conn, struct core_msg *msg);
 
 /*
  * Start wr against remote memory, now or as soon as the limits of the lane
