@@ -9,7 +9,7 @@ set -euo pipefail
 packages=(
 	# building the broker, the library, the module
 	gcc g++ make cmake pkg-config python3 git
-	bc bison flex libelf-dev libssl-dev kmod cpio xz-utils zstd rsync
+	bc bison flex libelf-dev libssl-dev kmod cpio patch xz-utils zstd rsync
 	libibverbs-dev librdmacm-dev rdma-core ibverbs-providers libsystemd-dev libinih-dev
 	libjansson-dev uthash-dev libnuma-dev libzstd-dev
 	# tests and checks
