@@ -54,6 +54,22 @@ static void slab_say(const struct rmb_slab *slab, enum ramster_msg_type type, ui
 	rmb_client_send(slab->client, &msg, 0);
 }
 
+static void say_grant(const struct rmb_slab *slab)
+{
+	struct core_msg msg = {
+		.type = RAMSTER_MSG_SLAB_GRANT,
+		.grant = {
+			.slab_id = slab->id,
+			.addr = (uintptr_t)slab->addr,
+			.len = slab->bytes,
+			.rkey = slab->rkey,
+			.generation = slab->generation,
+		},
+	};
+
+	rmb_client_send(slab->client, &msg, slab->id);
+}
+
 /* ---- coming back ---- */
 
 /* Released or fenced: no longer the client's, its memory to be taken down soon. */
@@ -385,7 +401,6 @@ static enum ramster_reason grant(struct rmb_lend *lend, struct rmb_client *clien
 	enum ramster_reason reason = refusal(lend, client, bytes);
 	char size[RMB_SIZE_STR];
 	struct rmb_slab *slab;
-	struct core_msg msg = { .type = RAMSTER_MSG_SLAB_GRANT };
 
 	if (reason != RAMSTER_REASON_NONE)
 		return reason;
@@ -410,12 +425,7 @@ static enum ramster_reason grant(struct rmb_lend *lend, struct rmb_client *clien
 	client->granted += bytes;
 	lend->granted += bytes;
 	lend->total_granted++;
-	msg.grant.slab_id = slab->id;
-	msg.grant.addr = (uintptr_t)slab->addr;
-	msg.grant.len = bytes;
-	msg.grant.rkey = slab->rkey;
-	msg.grant.generation = slab->generation;
-	rmb_client_send(client, &msg, slab->id);
+	say_grant(slab);
 	return RAMSTER_REASON_NONE;
 }
 
@@ -512,6 +522,11 @@ void rmb_lend_orphan(struct rmb_lend *lend, struct rmb_client *client)
 	}
 }
 
+/*
+ * Say everything that may have been lost on the old connection, either way: a
+ * client that finds a grant it does not know, having released it, releases it
+ * again.
+ */
 void rmb_lend_resume(struct rmb_lend *lend, struct rmb_client *client)
 {
 	uint64_t now = now_us(lend), left_us;
@@ -519,7 +534,10 @@ void rmb_lend_resume(struct rmb_lend *lend, struct rmb_client *client)
 
 	DL_FOREACH_SAFE(client->slabs, slab, tmp) {
 		slab_step(slab, CORE_LEASE_RESUME);
-		if (slab->state == CORE_LEASE_REVOKING) {
+		if (slab->state == CORE_LEASE_GRANTED) {
+			say_grant(slab);
+		} else if (slab->state == CORE_LEASE_REVOKING) {
+			say_grant(slab);
 			left_us = slab->deadline_us > now ? slab->deadline_us - now : 0;
 			slab_say(slab, RAMSTER_MSG_SLAB_REVOKE, (uint32_t)(left_us / 1000));
 		} else if (slab->state == CORE_LEASE_FENCED && !slab->addr) {
