@@ -8,13 +8,16 @@
 #   make module  build ramster_rdma.ko for KDIR (default: the running kernel)
 #   make fuzz    fuzz for FUZZ_SECONDS (default 60) per target
 #   make format  lay out all C code as .clang-format says
-#   make install, make clean
+#   make install         programs, settings, unit, man pages below PREFIX (default /usr); root
+#   make module-install  the module, for KDIR; root
+#   make clean
 
 BUILD	:= build
 SAN	:= $(BUILD)/san
 KDIR	?= /lib/modules/$(shell uname -r)/build
 JOBS	?= $(shell nproc)
 LABEL	?= .
+PREFIX	?= /usr
 
 all:
 	cmake -S . -B $(BUILD) -DBUILD_TESTING=OFF
@@ -54,10 +57,17 @@ module:
 format:
 	git ls-files -co --exclude-standard '*.c' '*.h' | xargs clang-format-14 -i
 
+# The unit file names /usr/sbin, the daemon reads /etc.
 install: all
+	cmake -S . -B $(BUILD) -DCMAKE_INSTALL_PREFIX=$(PREFIX) -DCMAKE_INSTALL_SYSCONFDIR=/etc
 	cmake --install $(BUILD)
+
+module-install: module
+	$(MAKE) -C $(KDIR) M=$(CURDIR) modules_install
+	depmod -a # Debian's headers lack the System.map that kbuild would want for it
 
 clean:
 	rm -rf $(BUILD)
 
-.PHONY: all san deps test fuzz fuzz-seeds demo bench module format install clean
+.PHONY: all san deps test fuzz fuzz-seeds demo bench module format \
+	install module-install clean
