@@ -93,7 +93,8 @@ def main():
     parser.add_argument("--module", default="", help="more module parameters")
     options = parser.parse_args()
     results = {"nvme-rdma": [], "ramster": []}
-    with Fabric(options.kernel, donate="128M", mem=512, name=f"compare-swap-{options.kernel}") as fabric:
+    with Fabric(options.kernel, donate="128M", mem=512,
+                name=f"compare-swap-{options.kernel}") as fabric:
         donor, borrower = fabric.donors[0], fabric.borrowers[0]
         donor.check(TARGET % donor.ip, 120)
         borrower.check(CONNECT % donor.ip, 120)

@@ -433,6 +433,7 @@ int rmk_remote_add_donor(struct rmk_remote *r, const struct sockaddr_storage *ad
 		.session = s,
 		.denied_until = jiffies - 1,
 	};
+	/* the control work walks the donors without the lock: the entry first, then its number */
 	smp_store_release(&r->ndonors, r->ndonors + 1);
 	spin_unlock_irq(&r->lock);
 	rmk_session_start(s);

@@ -21,6 +21,7 @@
 #include <linux/workqueue.h>
 #include <linux/mutex.h>
 #include <linux/rcupdate.h>
+#include <linux/sizes.h>
 #include <linux/sched/mm.h>
 #include <linux/jiffies.h>
 
@@ -51,7 +52,7 @@ MODULE_PARM_DESC(
 	write_window,
 	"writes on the wire at once per donor, in KiB (default 256), from the next connection on: more delays page faults, less slows writing on long wires");
 /* Of reads: only other reads wait for them. A quarter of this cost 64 KiB reads a quarter. */
-#define READ_WINDOW (1u << 20)
+#define READ_WINDOW SZ_1M
 enum session_state { DOWN, LIVE, RECOVERING, CLOSED };
 
 static const char *const state_names[] = { "down", "live", "recovering", "closed" };

@@ -23,19 +23,19 @@ static struct gendisk *alloc_disk_and_queue(struct blk_mq_tag_set *set, void *qu
 					    const struct rmk_blk_limits *limits)
 {
 	struct queue_limits lim = {
-		.logical_block_size	= limits->block_bytes,
-		.physical_block_size	= limits->block_bytes,
-		.io_min			= limits->block_bytes,
-		.io_opt			= limits->max_bytes,
-		.max_hw_sectors		= limits->max_bytes >> SECTOR_SHIFT,
-		.max_segments		= limits->max_segments,
-		.max_segment_size	= limits->max_bytes,
-		.max_hw_discard_sectors	= limits->max_discard_bytes >> SECTOR_SHIFT,
-		.discard_granularity	= limits->block_bytes,
-		.dma_alignment		= limits->dma_alignment,
+		.logical_block_size = limits->block_bytes,
+		.physical_block_size = limits->block_bytes,
+		.io_min = limits->block_bytes,
+		.io_opt = limits->max_bytes,
+		.max_hw_sectors = limits->max_bytes >> SECTOR_SHIFT,
+		.max_segments = limits->max_segments,
+		.max_segment_size = limits->max_bytes,
+		.max_hw_discard_sectors = limits->max_discard_bytes >> SECTOR_SHIFT,
+		.discard_granularity = limits->block_bytes,
+		.dma_alignment = limits->dma_alignment,
 #ifdef BLK_FEAT_SYNCHRONOUS
-		.features		= BLK_FEAT_STABLE_WRITES |
-					  (limits->synchronous ? BLK_FEAT_SYNCHRONOUS : 0),
+		.features = BLK_FEAT_STABLE_WRITES |
+			    (limits->synchronous ? BLK_FEAT_SYNCHRONOUS : 0),
 #endif
 	};
 

@@ -16,11 +16,11 @@
 
 /* Flags of struct blk_mq_tag_set that became what every queue does, or went. */
 #if RMK_KERNEL_BEFORE(6, 14)
-#define RMK_BLK_MQ_F_SHOULD_MERGE	BLK_MQ_F_SHOULD_MERGE
-#define RMK_BLK_MQ_F_NO_SCHED		BLK_MQ_F_NO_SCHED
+#define RMK_BLK_MQ_F_SHOULD_MERGE BLK_MQ_F_SHOULD_MERGE
+#define RMK_BLK_MQ_F_NO_SCHED	  BLK_MQ_F_NO_SCHED
 #else
-#define RMK_BLK_MQ_F_SHOULD_MERGE	0
-#define RMK_BLK_MQ_F_NO_SCHED		BLK_MQ_F_NO_SCHED_BY_DEFAULT
+#define RMK_BLK_MQ_F_SHOULD_MERGE 0
+#define RMK_BLK_MQ_F_NO_SCHED	  BLK_MQ_F_NO_SCHED_BY_DEFAULT
 #endif
 
 /* The type of init_request's last parameter, the NUMA node. */
@@ -31,27 +31,27 @@ typedef int rmk_blk_node_t;
 #endif
 
 struct rmk_blk_limits {
-	u32 block_bytes;		/* logical and physical block size, also io_min */
-	u32 max_bytes;			/* largest read or write, also io_opt */
+	u32 block_bytes; /* logical and physical block size, also io_min */
+	u32 max_bytes;	 /* largest read or write, also io_opt */
 	u32 max_discard_bytes;
-	u16 max_segments;		/* each physically contiguous, at most max_bytes long */
-	u32 dma_alignment;		/* mask: a segment starts at a multiple of mask + 1 */
+	u16 max_segments;  /* each physically contiguous, at most max_bytes long */
+	u32 dma_alignment; /* mask: a segment starts at a multiple of mask + 1 */
 	/* swap in and out without the swap cache's readahead, where the kernel can (6.3) */
 	bool synchronous;
 };
 
 /* Define the open operation name out of body(disk), which returns 0 or -errno. */
 #if RMK_KERNEL_BEFORE(6, 5)
-#define RMK_BLK_DEFINE_OPEN(name, body)						\
-	static int name(struct block_device *bdev, fmode_t mode)		\
-	{									\
-		return body(bdev->bd_disk);					\
+#define RMK_BLK_DEFINE_OPEN(name, body)                          \
+	static int name(struct block_device *bdev, fmode_t mode) \
+	{                                                        \
+		return body(bdev->bd_disk);                      \
 	}
 #else
-#define RMK_BLK_DEFINE_OPEN(name, body)						\
-	static int name(struct gendisk *disk, blk_mode_t mode)			\
-	{									\
-		return body(disk);						\
+#define RMK_BLK_DEFINE_OPEN(name, body)                        \
+	static int name(struct gendisk *disk, blk_mode_t mode) \
+	{                                                      \
+		return body(disk);                             \
 	}
 #endif
 
