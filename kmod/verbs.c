@@ -230,6 +230,7 @@ static int post_now(struct rmk_conn *conn, struct rmk_wr *wr)
 	spin_lock_irqsave(&conn->lock, flags);
 	leave(conn, wr);
 	spin_unlock_irqrestore(&conn->lock, flags);
+	conn_down(conn); /* the queue has room by our count: the connection is no good */
 	return err;
 }
 
