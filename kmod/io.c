@@ -495,7 +495,7 @@ void rmk_io_init(struct rmk_io *io, struct rmk_pool *pool, void (*done)(struct r
 
 int rmk_io_module_init(void)
 {
-	io_wq = alloc_workqueue("ramster_io", WQ_MEM_RECLAIM | WQ_HIGHPRI, 0);
+	io_wq = alloc_workqueue("ramster_io", WQ_MEM_RECLAIM | WQ_HIGHPRI | RMK_WQ_PERCPU, 0);
 	return io_wq ? 0 : -ENOMEM;
 }
 

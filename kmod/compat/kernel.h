@@ -7,8 +7,16 @@
 
 #include <linux/highmem.h>
 #include <linux/page-flags.h>
+#include <linux/workqueue.h>
 
 #include "version.h"
+
+/* A workqueue that is not unbound must say so since this flag exists; before, it need not. */
+#if RMK_KERNEL_BEFORE(6, 18)
+#define RMK_WQ_PERCPU 0
+#else
+#define RMK_WQ_PERCPU WQ_PERCPU
+#endif
 
 /* Map a page for a while. Last mapped, first unmapped; no sleeping in between. */
 static inline void *rmk_kmap(struct page *page)
