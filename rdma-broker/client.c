@@ -40,7 +40,7 @@ bool rmb_client_listens(const struct rmb_client *client)
 	return client->control && client->spoke;
 }
 
-void rmb_client_send(struct rmb_client *client, const struct core_msg *msg, uint64_t cookie)
+void rmb_client_send(struct rmb_client *client, const struct core_msg *msg)
 {
 	struct ramster_msg wire;
 
@@ -49,7 +49,7 @@ void rmb_client_send(struct rmb_client *client, const struct core_msg *msg, uint
 	core_msg_encode(&wire, msg);
 	client->msgs_out++;
 	client->all->msgs_out++;
-	rmb_conn_send(client->control->conn, &wire, cookie);
+	rmb_conn_send(client->control->conn, &wire);
 }
 
 /* ---- the end of connections and sessions ---- */
@@ -229,14 +229,6 @@ static void on_message(struct rmb_conn *conn, void *owner, const void *data, siz
 	wrong = client_obey(client, &msg);
 	if (wrong)
 		client_drop(client, wrong);
-}
-
-static void on_sent(struct rmb_conn *conn, void *owner, uint64_t cookie)
-{
-	struct rmb_link *link = owner;
-
-	(void)conn;
-	rmb_lend_delivered(link->client->all->lend, cookie);
 }
 
 /* ---- connect requests ---- */
@@ -436,7 +428,6 @@ static void on_request(void *ctx, struct rmb_conn *conn, const void *data, size_
 const struct rmb_verbs_ops rmb_client_ops = {
 	.request = on_request,
 	.message = on_message,
-	.sent = on_sent,
 	.down = on_down,
 };
 
@@ -477,7 +468,7 @@ static void client_tick(struct rmb_client *client, uint64_t now, uint64_t free_b
 		client_drop(client, "takes no messages");
 		return;
 	}
-	rmb_client_send(client, &msg, 0);
+	rmb_client_send(client, &msg);
 	lanes_check(client, now);
 }
 
@@ -530,7 +521,7 @@ void rmb_clients_bye(struct rmb_clients *all)
 	struct rmb_client *client, *tmp;
 
 	HASH_ITER(hh, all->sessions, client, tmp)
-		rmb_client_send(client, &msg, 0);
+		rmb_client_send(client, &msg);
 }
 
 unsigned int rmb_clients_unsent(const struct rmb_clients *all)

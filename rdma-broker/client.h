@@ -81,7 +81,7 @@ void rmb_clients_bye(struct rmb_clients *all);
 unsigned int rmb_clients_unsent(const struct rmb_clients *all);
 
 /* Does nothing while the client is not there; rmb_lend_resume() makes up for it. */
-void rmb_client_send(struct rmb_client *client, const struct core_msg *msg, uint64_t cookie);
+void rmb_client_send(struct rmb_client *client, const struct core_msg *msg);
 /* May the client be sent anything now? */
 bool rmb_client_listens(const struct rmb_client *client);
 /* Last step of a dying client, by lend.c. */

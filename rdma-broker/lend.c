@@ -51,7 +51,7 @@ static void slab_say(const struct rmb_slab *slab, enum ramster_msg_type type, ui
 		},
 	};
 
-	rmb_client_send(slab->client, &msg, 0);
+	rmb_client_send(slab->client, &msg);
 }
 
 static void say_grant(const struct rmb_slab *slab)
@@ -67,7 +67,7 @@ static void say_grant(const struct rmb_slab *slab)
 		},
 	};
 
-	rmb_client_send(slab->client, &msg, slab->id);
+	rmb_client_send(slab->client, &msg);
 }
 
 /* ---- coming back ---- */
@@ -376,7 +376,7 @@ static void deny(struct rmb_lend *lend, struct rmb_client *client, uint32_t coun
 		.deny = { .count = count, .reason = reason, .free_bytes = rmb_lend_free(lend) },
 	};
 
-	rmb_client_send(client, &msg, 0);
+	rmb_client_send(client, &msg);
 }
 
 /* Why a slab of this size may not go to this client, or NONE. */
@@ -493,15 +493,6 @@ int rmb_lend_release(struct rmb_lend *lend, struct rmb_client *client, uint64_t 
 	return 0;
 }
 
-void rmb_lend_delivered(struct rmb_lend *lend, uint64_t id)
-{
-	struct rmb_slab *slab;
-
-	HASH_FIND(hh, lend->slabs, &id, sizeof(id), slab);
-	if (slab)
-		slab->delivered = true;
-}
-
 /* ---- clients that go and come ---- */
 
 void rmb_lend_orphan(struct rmb_lend *lend, struct rmb_client *client)
@@ -510,16 +501,8 @@ void rmb_lend_orphan(struct rmb_lend *lend, struct rmb_client *client)
 
 	waiting_remove(lend, client);
 	client->n_requests = 0;
-	/*
-	 * Of a grant that it may not have heard of the client cannot give
-	 * anything back: fence it. It has had no time to store pages there.
-	 */
-	DL_FOREACH(client->slabs, slab) {
-		if (!slab->delivered)
-			slab_fence(lend, slab, RAMSTER_REASON_NONE);
-		else
-			slab_step(slab, CORE_LEASE_DISCONNECT);
-	}
+	DL_FOREACH(client->slabs, slab)
+		slab_step(slab, CORE_LEASE_DISCONNECT);
 }
 
 /*
@@ -534,10 +517,9 @@ void rmb_lend_resume(struct rmb_lend *lend, struct rmb_client *client)
 
 	DL_FOREACH_SAFE(client->slabs, slab, tmp) {
 		slab_step(slab, CORE_LEASE_RESUME);
-		if (slab->state == CORE_LEASE_GRANTED) {
+		if (core_lease_readable(slab->state))
 			say_grant(slab);
-		} else if (slab->state == CORE_LEASE_REVOKING) {
-			say_grant(slab);
+		if (slab->state == CORE_LEASE_REVOKING) {
 			left_us = slab->deadline_us > now ? slab->deadline_us - now : 0;
 			slab_say(slab, RAMSTER_MSG_SLAB_REVOKE, (uint32_t)(left_us / 1000));
 		} else if (slab->state == CORE_LEASE_FENCED && !slab->addr) {

@@ -71,10 +71,9 @@ void rmb_lend_request(struct rmb_lend *lend, struct rmb_client *client, uint32_t
 /* -ENOENT: no slab of this client's; the client broke the protocol. */
 int rmb_lend_release(struct rmb_lend *lend, struct rmb_client *client, uint64_t id,
 		     uint32_t generation);
-void rmb_lend_delivered(struct rmb_lend *lend, uint64_t id);
-/* The connection broke: keep what the client knows of. */
+/* The connection broke: what was asked is forgotten, what was granted is kept. */
 void rmb_lend_orphan(struct rmb_lend *lend, struct rmb_client *client);
-/* The client is back: tell it what it missed. */
+/* The client is back: tell it all that it has, and what it missed. */
 void rmb_lend_resume(struct rmb_lend *lend, struct rmb_client *client);
 /* The session is over: rmb_client_free() is called when the last slab is down. */
 void rmb_lend_drop(struct rmb_lend *lend, struct rmb_client *client);

@@ -33,7 +33,6 @@ struct rmb_slab {
 	uint32_t generation;
 	enum core_lease state;
 	enum ramster_reason reason; /* of the revoke or the fence */
-	bool delivered;		    /* the client has got the grant */
 	uint64_t granted_us;	    /* CLOCK_MONOTONIC */
 	uint64_t deadline_us;	    /* of the revoke, as above */
 	sd_event_source *deadline;

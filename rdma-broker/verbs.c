@@ -11,13 +11,14 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/queue.h>
 #include <time.h>
 #include <utlist.h>
 
 #include "log.h"
 
-#define RING	    64	 /* messages posted each way on a control connection */
-#define BACKLOG	    1024 /* messages that wait for a place in the ring */
+#define RING	    64	  /* messages posted each way on a control connection */
+#define BACKLOG	    16384 /* messages that wait for a place in the ring; untouched ones cost nothing */
 #define POLL_BATCH  16
 #define POLL_ROUNDS 8 /* batches handled before others get their turn */
 /*
@@ -31,7 +32,7 @@
 
 struct queued {
 	struct ramster_msg msg;
-	uint64_t cookie;
+	STAILQ_ENTRY(queued) link;
 };
 
 /* A completion queue that never completes anything: donors post nothing on lanes. */
@@ -69,11 +70,10 @@ struct rmb_conn {
 	struct ibv_comp_channel *channel;
 	struct ibv_cq *cq;
 	struct ibv_mr *mr;
-	struct ramster_msg *ring; /* RING to receive into, RING to send from */
-	uint64_t cookies[RING];
+	struct ramster_msg *ring;	  /* RING to receive into, RING to send from */
 	unsigned int send_head, send_out; /* next slot, slots in flight */
-	struct queued *backlog;
-	unsigned int backlog_head, backlog_len;
+	STAILQ_HEAD(, queued) backlog;
+	unsigned int backlog_len;
 	uint64_t progress_us;
 	sd_event_source *io, *again;
 };
@@ -120,6 +120,7 @@ static struct rmb_conn *conn_create(struct rmb_verbs *verbs, struct rdma_cm_id *
 	conn->responder = responder;
 	conn->progress_us = now_us();
 	id->context = conn;
+	STAILQ_INIT(&conn->backlog);
 	address_format(rdma_get_peer_addr(id), conn->peer, sizeof(conn->peer));
 	return conn;
 }
@@ -135,6 +136,8 @@ static void pd_put(struct rmb_pd *pd)
 
 static void conn_free(struct rmb_conn *conn)
 {
+	struct queued *queued;
+
 	sd_event_source_disable_unref(conn->io);
 	sd_event_source_disable_unref(conn->again);
 	if (conn->accepted)
@@ -150,8 +153,11 @@ static void conn_free(struct rmb_conn *conn)
 	rdma_destroy_id(conn->id);
 	if (conn->pd)
 		pd_put(conn->pd);
+	while ((queued = STAILQ_FIRST(&conn->backlog))) {
+		STAILQ_REMOVE_HEAD(&conn->backlog, link);
+		free(queued);
+	}
 	free(conn->ring);
-	free(conn->backlog);
 	free(conn);
 }
 
@@ -206,7 +212,7 @@ static int post_recv(struct rmb_conn *conn, uint64_t slot)
 	return -ibv_post_recv(conn->id->qp, &wr, &bad);
 }
 
-static int post_send(struct rmb_conn *conn, const struct ramster_msg *msg, uint64_t cookie)
+static int post_send(struct rmb_conn *conn, const struct ramster_msg *msg)
 {
 	unsigned int slot = conn->send_head % RING;
 	struct ibv_sge sge = {
@@ -227,44 +233,46 @@ static int post_send(struct rmb_conn *conn, const struct ramster_msg *msg, uint6
 	err = ibv_post_send(conn->id->qp, &wr, &bad);
 	if (err)
 		return -err;
-	conn->cookies[slot] = cookie;
 	conn->send_head++;
 	if (!conn->send_out++)
 		conn->progress_us = now_us();
 	return 0;
 }
 
-void rmb_conn_send(struct rmb_conn *conn, const struct ramster_msg *msg, uint64_t cookie)
+void rmb_conn_send(struct rmb_conn *conn, const struct ramster_msg *msg)
 {
-	struct queued *last;
+	struct queued *queued;
 
 	if (conn->is_down || conn->failure)
 		return;
 	if (conn->send_out < RING && !conn->backlog_len) {
-		if (post_send(conn, msg, cookie))
+		if (post_send(conn, msg))
 			conn_fail_later(conn, "cannot send");
 		return;
 	}
-	if (conn->backlog_len == BACKLOG) {
+	queued = conn->backlog_len < BACKLOG ? malloc(sizeof(*queued)) : NULL;
+	if (!queued) {
 		conn_fail_later(conn, "does not take its messages");
 		return;
 	}
-	last = &conn->backlog[(conn->backlog_head + conn->backlog_len++) % BACKLOG];
-	last->msg = *msg;
-	last->cookie = cookie;
+	queued->msg = *msg;
+	STAILQ_INSERT_TAIL(&conn->backlog, queued, link);
+	conn->backlog_len++;
 }
 
 static void backlog_drain(struct rmb_conn *conn)
 {
-	while (conn->backlog_len && conn->send_out < RING) {
-		struct queued *first = &conn->backlog[conn->backlog_head];
+	struct queued *first;
 
-		if (post_send(conn, &first->msg, first->cookie)) {
+	while (conn->backlog_len && conn->send_out < RING) {
+		first = STAILQ_FIRST(&conn->backlog);
+		if (post_send(conn, &first->msg)) {
 			conn_fail_later(conn, "cannot send");
 			return;
 		}
-		conn->backlog_head = (conn->backlog_head + 1) % BACKLOG;
+		STAILQ_REMOVE_HEAD(&conn->backlog, link);
 		conn->backlog_len--;
+		free(first);
 	}
 }
 
@@ -278,16 +286,6 @@ uint64_t rmb_conn_progress_us(const struct rmb_conn *conn)
 	return conn->progress_us;
 }
 
-static void on_sent(struct rmb_conn *conn, uint64_t wr_id)
-{
-	uint64_t cookie = conn->cookies[wr_id & ~SEND_WR];
-
-	conn->send_out--;
-	conn->progress_us = now_us();
-	if (cookie)
-		conn->verbs->ops->sent(conn, conn->owner, cookie);
-}
-
 static void on_completion(struct rmb_conn *conn, const struct ibv_wc *wc)
 {
 	bool is_send = wc->wr_id & SEND_WR;
@@ -298,8 +296,11 @@ static void on_completion(struct rmb_conn *conn, const struct ibv_wc *wc)
 		return conn_down(conn, "sent a message longer than 64 bytes", false);
 	if (wc->status != IBV_WC_SUCCESS)
 		return conn_down(conn, ibv_wc_status_str(wc->status), false);
-	if (is_send)
-		return on_sent(conn, wc->wr_id);
+	if (is_send) {
+		conn->send_out--;
+		conn->progress_us = now_us();
+		return;
+	}
 	/* Anything but a SEND left our buffer as it was: let it count as empty. */
 	conn->verbs->ops->message(conn, conn->owner, &conn->ring[wc->wr_id],
 				  wc->opcode == IBV_WC_RECV ? wc->byte_len : 0);
@@ -402,8 +403,7 @@ static int control_setup(struct rmb_conn *conn, struct rmb_pd *pd)
 	size_t size = 2 * RING * sizeof(*conn->ring);
 
 	conn->ring = aligned_alloc(4096, size);
-	conn->backlog = calloc(BACKLOG, sizeof(*conn->backlog));
-	if (!conn->ring || !conn->backlog)
+	if (!conn->ring)
 		return -ENOMEM;
 	memset(conn->ring, 0, size);
 	conn->mr = ibv_reg_mr(pd->pd, conn->ring, size, IBV_ACCESS_LOCAL_WRITE);
@@ -536,7 +536,7 @@ void rmb_conn_drain(struct rmb_conn *conn)
 	conn_leave(conn);
 }
 
-/* What had arrived before the end counts: a last message, the fate of a grant. */
+/* What had arrived before the end counts. */
 static void conn_finish(struct rmb_conn *conn, const char *why, bool device_gone)
 {
 	conn_enter(conn);
@@ -646,12 +646,14 @@ void rmb_verbs_destroy(struct rmb_verbs *verbs)
 static int listen_on(struct rmb_verbs *verbs, struct sockaddr *sa)
 {
 	struct rdma_cm_id *id;
-	int err;
+	int err, one = 1;
 
 	if (verbs->n_listeners == sizeof(verbs->listeners) / sizeof(verbs->listeners[0]))
 		return -ENOSPC;
 	if (rdma_create_id(verbs->channel, &id, NULL, RDMA_PS_TCP))
 		return -errno;
+	/* Each family for itself: iWARP devices do not take IPv4 on an IPv6 listener. */
+	rdma_set_option(id, RDMA_OPTION_ID, RDMA_OPTION_ID_AFONLY, &one, sizeof(one));
 	if (rdma_bind_addr(id, sa) || rdma_listen(id, 0)) {
 		err = -errno;
 		rdma_destroy_id(id);
@@ -665,15 +667,16 @@ int rmb_verbs_listen(struct rmb_verbs *verbs, const char *address, uint16_t port
 {
 	struct addrinfo hints = { .ai_flags = AI_PASSIVE | AI_NUMERICHOST,
 				  .ai_socktype = SOCK_STREAM };
-	struct sockaddr_in any4 = { .sin_family = AF_INET, .sin_port = htons(port) };
 	struct addrinfo *found;
 	char service[8];
 	int err;
 
-	/* [::] takes IPv4 as well; a host without IPv6 has only 0.0.0.0. */
+	/* A host without IPv6 is no error. */
 	if (!address) {
-		err = rmb_verbs_listen(verbs, "::", port);
-		return err ? listen_on(verbs, (struct sockaddr *)&any4) : 0;
+		err = rmb_verbs_listen(verbs, "0.0.0.0", port);
+		if (!err)
+			rmb_verbs_listen(verbs, "::", port);
+		return err;
 	}
 	snprintf(service, sizeof(service), "%u", port);
 	if (getaddrinfo(address, service, &hints, &found))

@@ -28,8 +28,6 @@ struct rmb_verbs_ops {
 	void (*request)(void *ctx, struct rmb_conn *conn, const void *private_data, size_t len);
 	/* A message of len <= RAMSTER_MSG_SIZE bytes that nobody has vouched for. */
 	void (*message)(struct rmb_conn *conn, void *owner, const void *data, size_t len);
-	/* The message sent with this cookie (not 0) has reached the client. */
-	void (*sent)(struct rmb_conn *conn, void *owner, uint64_t cookie);
 	/* It is over; why is a few words for the log. device_gone: its domain is dead too. */
 	void (*down)(struct rmb_conn *conn, void *owner, const char *why, bool device_gone);
 };
@@ -57,7 +55,7 @@ void rmb_conn_reject(struct rmb_conn *conn, const void *private_data, size_t len
  * Send RAMSTER_MSG_SIZE bytes on a control connection, in order. If the client
  * does not take messages the connection goes down, from the loop.
  */
-void rmb_conn_send(struct rmb_conn *conn, const struct ramster_msg *msg, uint64_t cookie);
+void rmb_conn_send(struct rmb_conn *conn, const struct ramster_msg *msg);
 /* Messages not yet taken by the client. */
 unsigned int rmb_conn_unsent(const struct rmb_conn *conn);
 /* When the client last took a message, or the oldest one was sent since. Microseconds. */
