@@ -39,8 +39,10 @@ def _run(log, *command, cwd=None):
     with open(log, "a", encoding="utf-8") as f:
         f.write(f"$ {' '.join(map(str, command))}\n{done.stdout}")
     if done.returncode:
-        tail = "\n".join(done.stdout.splitlines()[-15:])
-        raise BuildError(f"{command[0]} failed (all of it in {log}):\n{tail}")
+        lines = done.stdout.splitlines()
+        why = [line for line in lines if "error:" in line][:5] or lines[-15:]
+        raise BuildError(f"{' '.join(map(str, command[:2]))} failed (all of it in {log}):\n"
+                         + "\n".join(why))
     return done.stdout
 
 

@@ -103,15 +103,19 @@ class Node:
         """Give it a CPU of its own and precedence there, for measurements. Needs root.
 
         Its kernel and the program it runs are two processes that never run at
-        once: apart, each system call takes twice as long. Real-time priority
-        would not do: a program that spins would keep its kernel from running.
+        once: apart, each system call takes twice as long. Only the kernel gets
+        real-time priority, so that an interrupt is never late; the program,
+        which may spin, must give way to it.
         """
+        leader = self._process.pid
         cpus = sorted(os.sched_getaffinity(0))
-        for pid in _session(self._process.pid):
-            os.sched_setaffinity(pid, [cpus[self.number % len(cpus)]])
-            os.setpriority(os.PRIO_PROCESS, pid, -20)
-        # where autogroup is on, the session's value decides instead
-        group = Path(f"/proc/{self._process.pid}/autogroup")
+        for thread in _threads_of_session(leader):
+            os.sched_setaffinity(thread, [cpus[self.number % len(cpus)]])
+        for task in Path(f"/proc/{leader}/task").iterdir():
+            os.sched_setscheduler(int(task.name), os.SCHED_FIFO | os.SCHED_RESET_ON_FORK,
+                                  os.sched_param(1))
+        # the programs are fair tasks; where autogroup is on, the session's value is theirs
+        group = Path(f"/proc/{leader}/autogroup")
         if group.exists():
             group.write_text("-20", encoding="ascii")
 
@@ -195,8 +199,8 @@ class Node:
     stop = kill
 
 
-def _session(leader):
-    """All threads of a session; those they start later inherit what they have."""
+def _threads_of_session(leader):
+    """Thread ids of all processes of a session; those started later inherit their CPU."""
     found = []
     for task in Path("/proc").glob("[0-9]*/task/[0-9]*"):
         try:
