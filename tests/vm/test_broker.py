@@ -246,14 +246,30 @@ def test_stop(node, job):
     code, output = node.sh(f"{PROGRAMS}/ramsterd --donate=1M")
     say(code == 1 and "another ramsterd" in output, "a second one is refused", output)
     end(job, 10)
-    node.check("rdma link delete $(ls /sys/class/infiniband)")
+
+
+def test_no_device(node):
+    """Without a device it says what to do, or waits for one."""
+    wire, netdev = node.check("D=$(ls /sys/class/infiniband); cat /sys/class/infiniband/$D/parent;"
+                              " echo ${D%0}; rdma link delete $D").split()[::-1]
     code, output = node.sh(f"{PROGRAMS}/ramsterd")
     say(code == 1 and "rdma link add" in output, "no device: it says what to do", output)
+    job = start(node, "--wait")
+    say(not status(node)["listening"], "no device: it waits")
+    node.check(f"rdma link add {wire}0 type {wire} netdev {netdev}")
+    deadline = time.monotonic() + 20
+    while not (listening := status(node)["listening"]) and time.monotonic() < deadline:
+        pass
+    say(listening, "it listens when there is one", job.output())
+    code, _, output = end(job, 10)
+    say(code == 0, "and ends", output)
 
 
 def main():
     wire = os.environ.get("RAMSTER_WIRE", "rxe")
     with uml_node.Pair(wire=wire, name=f"broker-{wire}") as (node, other):
+        if len(sys.argv) == 1:
+            test_no_device(other)
         job = start(node)
         try:
             if len(sys.argv) == 1:
