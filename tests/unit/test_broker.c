@@ -1,0 +1,312 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* What the broker reads: sizes, times, settings, commands of its socket. */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "unit.h"
+#include "command.h"
+#include "config.h"
+#include "host.h"
+#include "size.h"
+
+const char unit_name[] = "broker";
+
+#define K   1024ull
+#define BAD (-EINVAL)
+#define BIG (-ERANGE)
+
+static void sizes(void)
+{
+	static const struct {
+		const char *text;
+		int err;
+		uint64_t bytes;
+	} rows[] = {
+		{ "0", 0, 0 },
+		{ "4096", 0, 4096 },
+		{ "4096b", 0, 4096 },
+		{ "1k", 0, K },
+		{ "512M", 0, 512 * K * K },
+		{ "64MiB", 0, 64 * K * K },
+		{ "64MB", 0, 64 * K * K },
+		{ "1.5G", 0, 3 * K * K * K / 2 },
+		{ "2t", 0, 2 * K * K * K * K },
+		{ "1p", 0, K * K * K * K * K },
+		{ "8191P", 0, 8191 * K * K * K * K * K },
+		{ "8192P", BIG, 0 },
+		{ "9999999999999999999", BIG, 0 },
+		{ "", BAD, 0 },
+		{ "M", BAD, 0 },
+		{ "-1", BAD, 0 },
+		{ "+1", BAD, 0 },
+		{ " 1", BAD, 0 },
+		{ "1 M", BAD, 0 },
+		{ "1x", BAD, 0 },
+		{ "1Mx", BAD, 0 },
+		{ "1bb", BAD, 0 },
+		{ "1..5", BAD, 0 },
+		{ ".5", BAD, 0 },
+		{ "0x10", BAD, 0 },
+		{ "1e3", BAD, 0 },
+		{ "nan", BAD, 0 },
+		{ "1111111111111111111111111111111111111", BAD, 0 },
+	};
+	uint64_t bytes;
+	size_t i;
+	int err;
+
+	for (i = 0; i < ARRAY_SIZE(rows); i++) {
+		bytes = 0;
+		err = rmb_size_parse(rows[i].text, &bytes);
+		UNIT_ROW(rows[i].text, err == rows[i].err && bytes == rows[i].bytes);
+	}
+}
+
+static void size_texts(void)
+{
+	static const struct {
+		uint64_t bytes;
+		const char *text;
+	} rows[] = {
+		{ 0, "0 B" },	     { 1023, "1023 B" },       { 1024, "1 KiB" },
+		{ 1536, "1.5 KiB" }, { 64 * K * K, "64 MiB" }, { 3 * K * K * K / 2, "1.5 GiB" },
+		{ ~0ull, "16 EiB" },
+	};
+	char out[RMB_SIZE_STR];
+	size_t i;
+
+	for (i = 0; i < ARRAY_SIZE(rows); i++)
+		UNIT_ROW(rows[i].text, !strcmp(rmb_size_format(rows[i].bytes, out), rows[i].text));
+}
+
+static void durations(void)
+{
+	static const struct {
+		const char *text;
+		int err;
+		uint32_t ms;
+	} rows[] = {
+		{ "10", 0, 10000 },  { "10s", 0, 10000 },    { "500ms", 0, 500 },
+		{ "0", 0, 0 },	     { "2m", 0, 120000 },    { "2min", 0, 120000 },
+		{ "1.5s", 0, 1500 }, { "24h", 0, 86400000 }, { "25h", BIG, 0 },
+		{ "-1s", BAD, 0 },   { "1y", BAD, 0 },	     { "", BAD, 0 },
+		{ "s", BAD, 0 },     { "1 s", BAD, 0 },	     { "99999999999999h", BIG, 0 },
+	};
+	uint32_t ms;
+	size_t i;
+	int err;
+
+	for (i = 0; i < ARRAY_SIZE(rows); i++) {
+		ms = 0;
+		err = rmb_duration_parse(rows[i].text, &ms);
+		UNIT_ROW(rows[i].text, err == rows[i].err && ms == rows[i].ms);
+	}
+}
+
+static void settings(void)
+{
+	static const struct {
+		const char *name, *value;
+		bool ok;
+	} rows[] = {
+		{ "donate", "1G", true },
+		{ "donate", "lots", false },
+		{ "port", "1", true },
+		{ "port", "0", false },
+		{ "port", "65536", false },
+		{ "port", "-1", false },
+		{ "port", "7x", false },
+		{ "wait", "yes", true },
+		{ "wait", "maybe", false },
+		{ "reserve", "10%", true },
+		{ "reserve", "100%", true },
+		{ "reserve", "101%", false },
+		{ "reserve", "%", false },
+		{ "reserve", "1000%", false },
+		{ "reserve", "2G", true },
+		{ "numa", "any", true },
+		{ "numa", "0", true },
+		{ "numa", "1023", false },
+		{ "heartbeat", "10ms", true },
+		{ "heartbeat", "9ms", false },
+		{ "heartbeat", "61s", false },
+		{ "grace", "10m", true },
+		{ "grace", "11m", false },
+		{ "max-clients", "0", false },
+		{ "max-lanes", "256", true },
+		{ "max-lanes", "257", false },
+		{ "group", "", true },
+		{ "colour", "red", false },
+		{ "", "", false },
+	};
+	struct rmb_config cfg;
+	char why[128];
+	size_t i;
+	int err;
+
+	for (i = 0; i < ARRAY_SIZE(rows); i++) {
+		rmb_config_defaults(&cfg);
+		why[0] = '\0';
+		err = rmb_config_set(&cfg, rows[i].name, rows[i].value, why, sizeof(why));
+		UNIT_ROW(rows[i].name, !err == rows[i].ok && !why[0] == rows[i].ok);
+	}
+	rmb_config_defaults(&cfg);
+	for (i = 0; i < RMB_LISTEN_MAX; i++)
+		CU_ASSERT(!rmb_config_set(&cfg, "listen", "::1", why, sizeof(why)));
+	CU_ASSERT(rmb_config_set(&cfg, "listen", "::1", why, sizeof(why)) == BAD);
+	CU_ASSERT(cfg.n_listen == RMB_LISTEN_MAX);
+}
+
+/* Every key of the table can be set, and the table names all that can. */
+static void setting_names(void)
+{
+	const struct rmb_config_key *key;
+	struct rmb_config cfg;
+	char why[128];
+	int err;
+
+	rmb_config_defaults(&cfg);
+	for (key = rmb_config_keys; key->name; key++) {
+		err = rmb_config_set(&cfg, key->name, "?", why, sizeof(why));
+		UNIT_ROW(key->name, !err || !strstr(why, "unknown"));
+	}
+}
+
+static void file_of_settings(void)
+{
+	static const struct {
+		const char *name, *text, *why;
+	} rows[] = {
+		{ "good", "# words\ndonate = 1G\nlisten = fd00::2\nlisten = 10.0.0.2\n", NULL },
+		{ "unknown", "donate = 1G\ncolour = red\n", ":2: unknown setting 'colour'" },
+		{ "range", "port = 0\n", ":1: port: '0' is out of range" },
+		{ "section", "[donor]\ndonate = 1G\n", ":2: sections such as [donor]" },
+		{ "no value", "donate = 1G\n\nnonsense\n", ":3: not a 'name = value' line" },
+	};
+	struct rmb_config cfg;
+	char why[256];
+	size_t i, len;
+	int err, fd;
+
+	for (i = 0; i < ARRAY_SIZE(rows); i++) {
+		char path[] = "/tmp/ramster-unit-XXXXXX";
+
+		fd = mkstemp(path);
+		CU_ASSERT_FATAL(fd >= 0);
+		len = strlen(rows[i].text);
+		CU_ASSERT_FATAL(write(fd, rows[i].text, len) == (ssize_t)len);
+		close(fd);
+		rmb_config_defaults(&cfg);
+		err = rmb_config_read(&cfg, path, why, sizeof(why));
+		UNIT_ROW(rows[i].name,
+			 rows[i].why ? err == BAD && strstr(why, rows[i].why) :
+				       !err && cfg.donate == K * K * K && cfg.n_listen == 2);
+		unlink(path);
+	}
+	CU_ASSERT(rmb_config_read(&cfg, "/nonexistent/file", why, sizeof(why)) == -ENOENT);
+}
+
+static void commands(void)
+{
+	static const struct {
+		const char *line, *why; /* why NULL: understood */
+		struct rmb_command cmd;
+	} rows[] = {
+		{ "{\"command\":\"status\"}", NULL, { .type = RMB_COMMAND_STATUS, .numa = -1 } },
+		{ "{\"command\":\"donate\",\"bytes\":5,\"numa\":1}",
+		  NULL,
+		  { .type = RMB_COMMAND_DONATE, .bytes = 5, .has_numa = true, .numa = 1 } },
+		{ "{\"command\":\"revoke\",\"slab\":7,\"force\":true,\"deadline_ms\":0}",
+		  NULL,
+		  { .type = RMB_COMMAND_REVOKE,
+		    .slab = 7,
+		    .force = true,
+		    .has_deadline = true,
+		    .numa = -1 } },
+		{ "{\"command\":\"revoke\",\"bytes\":9,\"wait\":true}",
+		  NULL,
+		  { .type = RMB_COMMAND_REVOKE, .bytes = 9, .wait = true, .numa = -1 } },
+		{ "", "not JSON", { 0 } },
+		{ "[]", "not an object", { 0 } },
+		{ "{}", "missing: 'command'", { 0 } },
+		{ "{\"command\":7}", "missing: 'command'", { 0 } },
+		{ "{\"command\":\"fly\"}", "unknown command 'fly'", { 0 } },
+		{ "{\"command\":\"slabs\",\"slab\":1}", "not used here: 'slab'", { 0 } },
+		{ "{\"command\":\"revoke\",\"\":1,\"slab\":1}", "not used here: ''", { 0 } },
+		{ "{\"command\":\"revoke\",\"ms\":1,\"slab\":1}", "not used here: 'ms'", { 0 } },
+		{ "{\"command\":\"donate\"}", "missing: 'bytes'", { 0 } },
+		{ "{\"command\":\"donate\",\"bytes\":0}", "out of range: 'bytes'", { 0 } },
+		{ "{\"command\":\"donate\",\"bytes\":1.5}", "not an integer: 'bytes'", { 0 } },
+		{ "{\"command\":\"revoke\",\"bytes\":1,\"slab\":1}", "give one of", { 0 } },
+		{ "{\"command\":\"revoke\"}", "give one of", { 0 } },
+		{ "{\"command\":\"revoke\",\"slab\":1,\"force\":1}", "not true or false", { 0 } },
+		{ "{\"command\":\"revoke\",\"slab\":1,\"deadline_ms\":3600001}",
+		  "out of range",
+		  { 0 } },
+		{ "{\"command\":\"status\",\"command\":\"slabs\"}", "not JSON", { 0 } },
+	};
+	struct rmb_command cmd;
+	char why[128];
+	size_t i;
+	int err;
+
+	for (i = 0; i < ARRAY_SIZE(rows); i++) {
+		memset(&cmd, 0, sizeof(cmd));
+		why[0] = '\0';
+		err = rmb_command_parse(rows[i].line, strlen(rows[i].line), &cmd, why, sizeof(why));
+		UNIT_ROW(rows[i].line, err == (rows[i].why ? BAD : 0));
+		UNIT_ROW(rows[i].line, !rows[i].why || strstr(why, rows[i].why));
+		UNIT_ROW(rows[i].line,
+			 cmd.type == rows[i].cmd.type && cmd.bytes == rows[i].cmd.bytes &&
+				 cmd.slab == rows[i].cmd.slab && cmd.numa == rows[i].cmd.numa &&
+				 cmd.has_numa == rows[i].cmd.has_numa &&
+				 cmd.has_deadline == rows[i].cmd.has_deadline &&
+				 cmd.deadline_ms == rows[i].cmd.deadline_ms &&
+				 cmd.force == rows[i].cmd.force && cmd.wait == rows[i].cmd.wait);
+	}
+}
+
+/* Lines come out as they went in, whatever the pieces. */
+static void lines(void)
+{
+	static struct rmb_lines in;
+	static char text[3 * RMB_LINE_MAX], again[3 * RMB_LINE_MAX];
+	size_t i, at = 0, out = 0, room, piece, len;
+	const char *line;
+	char *buf;
+
+	for (i = 0; i < sizeof(text); i++)
+		text[i] = unit_below(1000) ? (char)('a' + unit_below(26)) : '\n';
+	text[sizeof(text) - 1] = '\n';
+	while (at < sizeof(text)) {
+		buf = rmb_lines_room(&in, &room);
+		CU_ASSERT_FATAL(room);
+		piece = 1 + unit_below(5000);
+		piece = piece < room ? piece : room;
+		piece = piece < sizeof(text) - at ? piece : sizeof(text) - at;
+		memcpy(buf, text + at, piece);
+		rmb_lines_added(&in, piece);
+		at += piece;
+		while ((line = rmb_lines_next(&in, &len))) {
+			memcpy(again + out, line, len);
+			out += len;
+			again[out++] = '\n';
+			rmb_lines_drop(&in, len);
+		}
+	}
+	CU_ASSERT(out == sizeof(text) && !memcmp(text, again, sizeof(text)));
+}
+
+CU_TestInfo unit_tests[] = {
+	{ "sizes", sizes },
+	{ "sizes as text", size_texts },
+	{ "durations", durations },
+	{ "settings", settings },
+	{ "names of settings", setting_names },
+	{ "file of settings", file_of_settings },
+	{ "commands", commands },
+	{ "lines", lines },
+	CU_TEST_INFO_NULL,
+};
