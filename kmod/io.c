@@ -353,7 +353,7 @@ static void run_done(struct rmk_wr *wr, int err)
 /* No slot was to be had, or the donor did not take it. */
 static void put_local(struct rmk_io *io, struct rmk_io_page *p)
 {
-	unsigned int noreclaim;
+	unsigned int noreclaim = 0;
 	u64 handle;
 	void *addr;
 	int err;
@@ -363,13 +363,16 @@ static void put_local(struct rmk_io *io, struct rmk_io_page *p)
 		return;
 	}
 	addr = rmk_kmap(p->page);
-	noreclaim = memalloc_noreclaim_save(); /* it is memory that this page frees */
+	/* Swap-out may use the reserves, it gives back more; others would drain them. */
+	if (io->reclaim)
+		noreclaim = memalloc_noreclaim_save();
 	err = rmk_ztier_put(io->pool->ztier, addr, &handle);
-	memalloc_noreclaim_restore(noreclaim);
+	if (io->reclaim)
+		memalloc_noreclaim_restore(noreclaim);
 	rmk_kunmap(addr);
 	if (err) {
 		rmk_remote_want(io->pool->remote);
-		page_result(io, p, rmk_remote_asking(io->pool->remote) ? -EAGAIN : -ENOSPC);
+		page_result(io, p, rmk_remote_hopeful(io->pool->remote) ? -EAGAIN : -ENOSPC);
 		return;
 	}
 	p->entry = core_entry_zstd(handle, p->crc);
@@ -490,6 +493,7 @@ void rmk_io_init(struct rmk_io *io, struct rmk_pool *pool, void (*done)(struct r
 	io->done = done;
 	io->move = false;
 	io->remote_only = false;
+	io->reclaim = false;
 	INIT_WORK(&io->work, put_rest);
 }
 

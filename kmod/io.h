@@ -54,6 +54,7 @@ struct rmk_io {
 	enum rmk_lane lane;
 	bool move;	  /* put: publish only over page->expect, keep page->crc */
 	bool remote_only; /* put: rather fail than compress */
+	bool reclaim;	  /* put: swap-out, which frees more memory than it takes */
 	bool again;	  /* put: the rest needs process context */
 	u16 npages, nruns, nspans;
 	atomic_t pending;

@@ -36,7 +36,7 @@ void rmk_pool_destroy(struct rmk_pool *pool);
 /*
  * Neighbours share a lock, so that a request takes few of them; distant pages
  * rarely do. Interrupts go off because slots are freed from the swap code with
- * interrupts off and published from softirq. slabs.lock nests inside; the
+ * interrupts off and published from softirq. the
  * compressed tier's locks must not, they are not to be taken under what softirq takes.
  */
 static inline spinlock_t *rmk_pool_lock(struct rmk_pool *pool, u64 nr)

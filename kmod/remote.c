@@ -108,6 +108,25 @@ bool rmk_remote_asking(struct rmk_remote *r)
 	return false;
 }
 
+static bool may_ask(const struct rmk_remote *r, const struct donor *d)
+{
+	return rmk_session_live(d->session) && !READ_ONCE(d->asked) &&
+	       time_after(jiffies, READ_ONCE(d->denied_until));
+}
+
+bool rmk_remote_hopeful(struct rmk_remote *r)
+{
+	u32 i;
+
+	if (rmk_remote_asking(r))
+		return true;
+	for (i = 0; i < r->ndonors; i++)
+		if (may_ask(r, &r->donors[i]) &&
+		    rmk_session_free_bytes(r->donors[i].session) >= r->slab_bytes)
+			return true;
+	return false;
+}
+
 static u64 reserve(const struct rmk_remote *r)
 {
 	u64 slabs = max_t(u64, RESERVE_SLABS, RESERVE_BYTES / r->slab_bytes);
@@ -320,8 +339,7 @@ static void plan(struct rmk_remote *r, u32 *count)
 		rmk_slabs_held(&r->slabs, d->session, &held, &used);
 		room += (u64)READ_ONCE(d->asked) * r->slab_slots;
 		places[i] = (struct core_place){
-			.live = rmk_session_live(d->session) && !READ_ONCE(d->asked) &&
-				time_after(jiffies, READ_ONCE(d->denied_until)),
+			.live = may_ask(r, d),
 			.free_bytes = rmk_session_free_bytes(d->session),
 			.held_bytes = held * r->slab_bytes,
 		};

@@ -4,7 +4,7 @@
  *
  *   DOWN --connected--> LIVE --broken--> RECOVERING --connected, resumed--> LIVE
  *     ^                                   |
- *     +------- grants lost ---------------+   (refused, other session, or too late)
+ *     +------- grants lost ---------------+   (nobody listens, other session, or too late)
  *   any --stop--> CLOSED
  *
  * Everything that changes the state runs in the session's work, one at a time;
@@ -219,8 +219,9 @@ static int open_one(struct rmk_session *s, enum ramster_role role, u64 id, struc
 		.ops = &conn_ops,
 		.owner = s,
 		.max_requests = LANE_REQUESTS,
-		.max_bytes = role == RAMSTER_ROLE_WRITE ? READ_ONCE(write_window) << 10 :
-							  READ_WINDOW,
+		.max_bytes = role == RAMSTER_ROLE_WRITE ?
+				     (u32)min_t(u64, (u64)READ_ONCE(write_window) << 10, SZ_1G) :
+				     READ_WINDOW,
 		.timeout_ms = STEP_TIMEOUT_MS,
 		.stop = &s->stopping,
 	};

@@ -150,6 +150,7 @@ static void transfer(struct rmk_swapdev *d, struct request *rq, struct command *
 		return;
 	}
 	if (op_is_write(req_op(rq))) {
+		io->reclaim = rq->cmd_flags & REQ_SWAP;
 		rmk_io_put(io);
 		return;
 	}

@@ -31,6 +31,7 @@ static struct gendisk *alloc_disk_and_queue(struct blk_mq_tag_set *set, void *qu
 		.max_segments = limits->max_segments,
 		.max_segment_size = limits->max_bytes,
 		.max_hw_discard_sectors = limits->max_discard_bytes >> SECTOR_SHIFT,
+		.max_write_zeroes_sectors = limits->max_discard_bytes >> SECTOR_SHIFT,
 		.discard_granularity = limits->block_bytes,
 		.dma_alignment = limits->dma_alignment,
 #ifdef BLK_FEAT_SYNCHRONOUS
@@ -55,6 +56,7 @@ static void set_limits(struct request_queue *q, const struct rmk_blk_limits *lim
 	blk_queue_max_segment_size(q, limits->max_bytes);
 	blk_queue_dma_alignment(q, limits->dma_alignment);
 	blk_queue_max_discard_sectors(q, limits->max_discard_bytes >> SECTOR_SHIFT);
+	blk_queue_max_write_zeroes_sectors(q, limits->max_discard_bytes >> SECTOR_SHIFT);
 	q->limits.discard_granularity = limits->block_bytes;
 #ifdef QUEUE_FLAG_DISCARD
 	blk_queue_flag_set(QUEUE_FLAG_DISCARD, q);
