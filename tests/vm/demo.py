@@ -21,7 +21,7 @@ from lab import cache
 from lab.fabric import Fabric
 from lab.modules import TREE
 from lab.qemu import LabError
-from lab.scenario import MIB, SYSFS
+from lab.scenario import MIB, SYSFS, wait_for
 
 KERNEL = "61"
 DONATION = 48           # MiB; swaptest has as much, so all of it is in use
@@ -78,10 +78,15 @@ class Program:
 
     def passes(self):
         """Of every complete pass: (pages, faults/s, median and 99th percentile of a fault in us)."""
+        whole = PROGRAM * MIB // PAGE
         found = re.findall(r"^pass \d+: (\d+) pages .* (\d+) faults/s"
                            r"(?: p50 (\d+) us p99 (\d+) us .*)? lost 0 wrong 0$",
                            self._text(), re.M)
-        return [tuple(int(n or 0) for n in one) for one in found]
+        passes = [tuple(int(n or 0) for n in one) for one in found]
+        return [one for one in passes if one[0] == whole]
+
+    def begin_pass(self):
+        self._machine.check("pkill -USR1 -x swaptest")
 
     def end(self):
         """Stop it; returns (pages checked, pages lost, pages wrong) of the whole run."""
@@ -148,10 +153,12 @@ class Watch:
             time.sleep(max(0.0, start + SAMPLE_SECONDS - time.monotonic()))
 
     def full_pass(self):
-        """Until a pass that begins from now on is complete."""
-        self.look()
-        want = self.now["passes"] + 2
-        self.until("a full pass over all pages", lambda n: n["passes"] >= want, 2 * PASS_SECONDS)
+        """Until a pass that begins now is complete."""
+        done = self._program.state()[2]
+        self._program.begin_pass()
+        # The pass at hand may have come to its end just before.
+        done = max(done, self._program.state()[2])
+        self.until("a full pass over all pages", lambda n: n["passes"] > done, PASS_SECONDS)
 
 
 def on_donor(lab):
@@ -170,7 +177,7 @@ def set_up(lab):
     print(f"  borrower# {lab.insmod(parameters)}", flush=True)
     lab.load_module(parameters)
     print("  borrower# mkswap /dev/ramster0; swapon /dev/ramster0", flush=True)
-    lab.swapon(page_cluster=0)
+    lab.swapon()
 
 
 def fill(lab):
@@ -228,8 +235,8 @@ def donate_again(lab, watch):
     lab.ctl(f"donate {HALF}M")
     watch.until("compressed pages shipped out to the donor",
                 lambda n: n["compressed_pages"] <= held // 10, 60)
-    done = watch.now["passes"]
-    watch.until("the end of the pass", lambda n: n["passes"] > done, PASS_SECONDS)
+    print("  once more a full pass over all pages", flush=True)
+    watch.full_pass()
     return watch.now["shipped_pages"] - shipped
 
 
@@ -239,7 +246,8 @@ def tear_down(lab, program):
              "of its RAM again.")
     totals = program.end()
     took = lab.swapoff() + lab.unload_module()
-    lab.wait_donor_empty()
+    wait_for("all memory back with the donor",
+             lambda: not lab.donor_status()["granted_bytes"], 30)
     return totals, took
 
 

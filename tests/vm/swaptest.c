@@ -6,8 +6,11 @@
  * swap. Every page holds a pattern of its own, half of it incompressible (or one
  * word over and over: --same), which changes each time the page is rewritten; so
  * a page of another place or of an earlier time is found out, not only a damaged
- * one. Each pass reads and checks
- * all pages, the first in order, the others in random order, and rewrites some.
+ * one. Each pass reads and checks all pages, the first in order, the others in
+ * random order, and rewrites some.
+ *
+ * SIGTERM ends it after the page at hand, SIGUSR1 ends the pass and begins the
+ * next, so that a complete pass can be had from any moment on.
  *
  * A page that the kernel cannot bring back (SIGBUS) is counted as lost, dropped
  * and written anew. Exit status: 0 all right, 1 wrong bytes, 2 wrong usage or no
@@ -50,7 +53,7 @@ static struct options opt = { .bytes = 64u << 20,
 			      .progress = 2,
 			      .seed = 1 };
 static struct totals total;
-static volatile sig_atomic_t stopped;
+static volatile sig_atomic_t stopped, pass_over;
 static sigjmp_buf lost_jump;
 
 static char *memory;
@@ -116,8 +119,10 @@ static void on_bus_error(int signal)
 
 static void on_stop(int signal)
 {
-	(void)signal;
-	stopped = 1;
+	if (signal == SIGUSR1)
+		pass_over = 1;
+	else
+		stopped = 1;
 }
 
 /* Bring a page in, check it and perhaps rewrite it; returns the time of the first access in ns. */
@@ -182,7 +187,8 @@ static void run_pass(unsigned long pass, uint64_t *state, double deadline)
 
 	if (pass > 1)
 		shuffle(state);
-	for (i = 0; i < npages && !stopped; i++) {
+	pass_over = 0;
+	for (i = 0; i < npages && !stopped && !pass_over; i++) {
 		double t = now();
 
 		touch_ns[i] = visit(order[i], next_random(state) % 100 < opt.rewrite);
@@ -326,6 +332,7 @@ int main(int argc, char **argv)
 	sigaction(SIGBUS, &bus, NULL);
 	sigaction(SIGTERM, &stop, NULL);
 	sigaction(SIGINT, &stop, NULL);
+	sigaction(SIGUSR1, &stop, NULL);
 	prepare();
 	start = now();
 	deadline = opt.seconds > 0 ? start + opt.seconds : 1e18;
