@@ -7,179 +7,20 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
-#include <time.h>
 #include <utlist.h>
 
 #include "client.h"
 #include "host.h"
+#include "loan.h"
 #include "log.h"
 #include "size.h"
-
-static uint64_t now_us(const struct rmb_lend *lend)
-{
-	uint64_t now = 0;
-
-	sd_event_now(lend->event, CLOCK_MONOTONIC, &now);
-	return now;
-}
 
 static void work_wake(struct rmb_lend *lend)
 {
 	sd_event_source_set_enabled(lend->work, SD_EVENT_ONESHOT);
 }
 
-/* The only place where a lease changes; false where the table has no such edge. */
-static bool slab_step(struct rmb_slab *slab, enum core_lease_event event)
-{
-	int next = core_lease_next(slab->state, event);
-
-	if (next < 0)
-		return false;
-	slab->state = (enum core_lease)next;
-	return true;
-}
-
-static void slab_say(const struct rmb_slab *slab, enum ramster_msg_type type, uint32_t deadline_ms)
-{
-	struct core_msg msg = {
-		.type = type,
-		.slab = {
-			.slab_id = slab->id,
-			.generation = slab->generation,
-			.deadline_ms = deadline_ms,
-			.reason = slab->reason,
-		},
-	};
-
-	rmb_client_send(slab->client, &msg);
-}
-
-static void say_grant(const struct rmb_slab *slab)
-{
-	struct core_msg msg = {
-		.type = RAMSTER_MSG_SLAB_GRANT,
-		.grant = {
-			.slab_id = slab->id,
-			.addr = (uintptr_t)slab->addr,
-			.len = slab->bytes,
-			.rkey = slab->rkey,
-			.generation = slab->generation,
-		},
-	};
-
-	rmb_client_send(slab->client, &msg);
-}
-
 /* ---- coming back ---- */
-
-/* Released or fenced: no longer the client's, its memory to be taken down soon. */
-static void slab_reap_later(struct rmb_lend *lend, struct rmb_slab *slab)
-{
-	slab->deadline = sd_event_source_disable_unref(slab->deadline);
-	DL_APPEND2(lend->reap, slab, reap_prev, reap_next);
-	work_wake(lend);
-}
-
-static void slab_fence(struct rmb_lend *lend, struct rmb_slab *slab, enum ramster_reason reason)
-{
-	if (!slab_step(slab, CORE_LEASE_FENCE))
-		return;
-	slab->reason = reason;
-	slab_reap_later(lend, slab);
-}
-
-/* Forget it. The table's last edge. */
-static void slab_reclaim(struct rmb_lend *lend, struct rmb_slab *slab)
-{
-	struct rmb_client *client = slab->client;
-
-	if (!slab_step(slab, CORE_LEASE_RECLAIM))
-		rmb_log(LOG_CRIT, "slab %" PRIu64 " forgotten while %s", slab->id,
-			core_lease_name(slab->state));
-	HASH_DEL(lend->slabs, slab);
-	DL_DELETE(client->slabs, slab);
-	client->n_slabs--;
-	rmb_slab_destroy(slab);
-	if (client->dying && !client->slabs)
-		rmb_client_free(client);
-}
-
-static void reap_one(struct rmb_lend *lend)
-{
-	struct rmb_slab *slab = lend->reap;
-	struct rmb_client *client = slab->client;
-	bool fenced = slab->state == CORE_LEASE_FENCED;
-	char size[RMB_SIZE_STR];
-
-	DL_DELETE2(lend->reap, slab, reap_prev, reap_next);
-	rmb_slab_clear(slab);
-	lend->granted -= slab->bytes;
-	client->granted -= slab->bytes;
-	if (fenced) {
-		lend->total_fenced++;
-		client->fenced_us = now_us(lend);
-	} else {
-		lend->total_released++;
-	}
-	rmb_log(fenced ? LOG_NOTICE : LOG_INFO, "slab %" PRIu64 " (%s) of %s is back: %s%s%s",
-		slab->id, rmb_size_format(slab->bytes, size), rmb_client_name(client),
-		fenced ? "fenced" : "released", fenced ? ", reason: " : "",
-		fenced ? core_reason_name(slab->reason) : "");
-	if (lend->ended)
-		lend->ended(lend->ended_ctx, slab->id, slab->bytes, fenced ? "fenced" : "released");
-	/* Whoever is away must hear of a fence when he is back: keep the name until then. */
-	if (fenced && !client->dying && !rmb_client_listens(client))
-		return;
-	if (fenced)
-		slab_say(slab, RAMSTER_MSG_SLAB_FENCED, 0);
-	slab_reclaim(lend, slab);
-}
-
-static int on_deadline(sd_event_source *source, uint64_t usec, void *opaque)
-{
-	struct rmb_slab *slab = opaque;
-	struct rmb_lend *lend = slab->client->all->lend;
-
-	(void)source, (void)usec;
-	if (lend->cfg->force_at_deadline || lend->stopping) {
-		slab_fence(lend, slab, RAMSTER_REASON_DEADLINE);
-		return 0;
-	}
-	rmb_log(LOG_WARNING,
-		"slab %" PRIu64
-		" was not released by %s in time and stays (force-at-deadline = no); ramsterctl revoke --slab %" PRIu64
-		" --force takes it",
-		slab->id, rmb_client_name(slab->client), slab->id);
-	if (lend->ended)
-		lend->ended(lend->ended_ctx, slab->id, slab->bytes, "kept");
-	return 0;
-}
-
-static void slab_revoke(struct rmb_lend *lend, struct rmb_slab *slab, const struct rmb_revoke *how)
-{
-	uint32_t deadline_ms = how->force ? 0 : how->deadline_ms;
-
-	if (slab_step(slab, CORE_LEASE_REVOKE)) {
-		slab->reason = how->reason;
-		slab->deadline_us = now_us(lend) + deadline_ms * 1000ull;
-		slab_say(slab, RAMSTER_MSG_SLAB_REVOKE, deadline_ms);
-	}
-	if (how->force) {
-		slab_fence(lend, slab, how->reason);
-		return;
-	}
-	slab->deadline = sd_event_source_disable_unref(slab->deadline);
-	/* Without a timer the borrower would be waited for without end. */
-	if (sd_event_add_time(lend->event, &slab->deadline, CLOCK_MONOTONIC, slab->deadline_us,
-			      10000, on_deadline, slab) < 0)
-		slab_fence(lend, slab, how->reason);
-}
-
-/* Lent and not yet asked back? */
-static bool slab_stays(const struct rmb_slab *slab)
-{
-	return slab->state == CORE_LEASE_GRANTED || slab->state == CORE_LEASE_ORPHANED;
-}
 
 static uint64_t staying_bytes(const struct rmb_client *client)
 {
@@ -187,7 +28,7 @@ static uint64_t staying_bytes(const struct rmb_client *client)
 	uint64_t bytes = 0;
 
 	DL_FOREACH(client->slabs, slab)
-		if (slab_stays(slab))
+		if (rmb_loan_stays(slab))
 			bytes += slab->bytes;
 	return bytes;
 }
@@ -211,7 +52,7 @@ static struct rmb_slab *pick_victim(struct rmb_lend *lend)
 	if (!most)
 		return NULL;
 	DL_FOREACH(most->slabs, victim)
-		if (slab_stays(victim))
+		if (rmb_loan_stays(victim))
 			break;
 	return victim;
 }
@@ -239,7 +80,7 @@ static int revoke_slab(struct rmb_lend *lend, const struct rmb_revoke *how, stru
 			 how->slab_id);
 		return -ENOENT;
 	}
-	if (!slab_stays(slab) && !how->force) {
+	if (!rmb_loan_stays(slab) && !how->force) {
 		snprintf(why, why_len, "slab %" PRIu64 " is %s already; --force takes it at once",
 			 slab->id, core_lease_name(slab->state));
 		return -EINVAL;
@@ -249,9 +90,9 @@ static int revoke_slab(struct rmb_lend *lend, const struct rmb_revoke *how, stru
 		return -ENOMEM;
 	}
 	/* Otherwise the borrower could have it back the moment after. */
-	if (slab_stays(slab))
+	if (rmb_loan_stays(slab))
 		lend->donation -= slab->bytes < lend->donation ? slab->bytes : lend->donation;
-	slab_revoke(lend, slab, how);
+	rmb_loan_revoke(lend, slab, how);
 	return 0;
 }
 
@@ -261,7 +102,7 @@ static uint64_t all_staying_bytes(struct rmb_lend *lend)
 	uint64_t bytes = 0;
 
 	HASH_ITER(hh, lend->slabs, slab, tmp)
-		if (slab_stays(slab))
+		if (rmb_loan_stays(slab))
 			bytes += slab->bytes;
 	return bytes;
 }
@@ -291,7 +132,7 @@ static int revoke_bytes(struct rmb_lend *lend, const struct rmb_revoke *how,
 			return -ENOMEM;
 		}
 		staying -= slab->bytes;
-		slab_revoke(lend, slab, how);
+		rmb_loan_revoke(lend, slab, how);
 	}
 	return 0;
 }
@@ -313,8 +154,8 @@ void rmb_lend_stop(struct rmb_lend *lend, uint32_t deadline_ms)
 	lend->stopping = true;
 	lend->donation = 0;
 	HASH_ITER(hh, lend->slabs, slab, tmp)
-		if (slab_stays(slab))
-			slab_revoke(lend, slab, &how);
+		if (rmb_loan_stays(slab))
+			rmb_loan_revoke(lend, slab, &how);
 }
 
 void rmb_lend_fence_all(struct rmb_lend *lend)
@@ -322,7 +163,7 @@ void rmb_lend_fence_all(struct rmb_lend *lend)
 	struct rmb_slab *slab, *tmp;
 
 	HASH_ITER(hh, lend->slabs, slab, tmp)
-		slab_fence(lend, slab, RAMSTER_REASON_SHUTDOWN);
+		rmb_loan_fence(lend, slab, RAMSTER_REASON_SHUTDOWN);
 }
 
 /* ---- going out ---- */
@@ -411,21 +252,7 @@ static enum ramster_reason grant(struct rmb_lend *lend, struct rmb_client *clien
 				strerror(errno));
 		return RAMSTER_REASON_MEMORY;
 	}
-	slab->state = CORE_LEASE_FREE;
-	slab_step(slab, CORE_LEASE_GRANT);
-	slab->id = lend->next_id++;
-	if (!lend->next_generation)
-		lend->next_generation = 1;
-	slab->generation = lend->next_generation++;
-	slab->granted_us = now_us(lend);
-	slab->client = client;
-	HASH_ADD(hh, lend->slabs, id, sizeof(slab->id), slab);
-	DL_APPEND(client->slabs, slab);
-	client->n_slabs++;
-	client->granted += bytes;
-	lend->granted += bytes;
-	lend->total_granted++;
-	say_grant(slab);
+	rmb_loan_begin(lend, slab, client);
 	return RAMSTER_REASON_NONE;
 }
 
@@ -456,7 +283,7 @@ static int on_work(sd_event_source *source, void *opaque)
 
 	(void)source;
 	if (lend->reap)
-		reap_one(lend);
+		rmb_loan_reap(lend);
 	else if (lend->waiting)
 		grant_one(lend);
 	if (lend->reap || lend->waiting)
@@ -488,8 +315,7 @@ int rmb_lend_release(struct rmb_lend *lend, struct rmb_client *client, uint64_t 
 		return id && id < lend->next_id ? 0 : -ENOENT;
 	if (slab->client != client || slab->generation != generation)
 		return -ENOENT;
-	if (slab_step(slab, CORE_LEASE_RELEASE))
-		slab_reap_later(lend, slab);
+	rmb_loan_release(lend, slab);
 	return 0;
 }
 
@@ -502,7 +328,7 @@ void rmb_lend_orphan(struct rmb_lend *lend, struct rmb_client *client)
 	waiting_remove(lend, client);
 	client->n_requests = 0;
 	DL_FOREACH(client->slabs, slab)
-		slab_step(slab, CORE_LEASE_DISCONNECT);
+		rmb_loan_orphan(slab);
 }
 
 /*
@@ -512,21 +338,10 @@ void rmb_lend_orphan(struct rmb_lend *lend, struct rmb_client *client)
  */
 void rmb_lend_resume(struct rmb_lend *lend, struct rmb_client *client)
 {
-	uint64_t now = now_us(lend), left_us;
 	struct rmb_slab *slab, *tmp;
 
-	DL_FOREACH_SAFE(client->slabs, slab, tmp) {
-		slab_step(slab, CORE_LEASE_RESUME);
-		if (core_lease_readable(slab->state))
-			say_grant(slab);
-		if (slab->state == CORE_LEASE_REVOKING) {
-			left_us = slab->deadline_us > now ? slab->deadline_us - now : 0;
-			slab_say(slab, RAMSTER_MSG_SLAB_REVOKE, (uint32_t)(left_us / 1000));
-		} else if (slab->state == CORE_LEASE_FENCED && !slab->addr) {
-			slab_say(slab, RAMSTER_MSG_SLAB_FENCED, 0);
-			slab_reclaim(lend, slab);
-		}
-	}
+	DL_FOREACH_SAFE(client->slabs, slab, tmp)
+		rmb_loan_resume(lend, slab);
 }
 
 void rmb_lend_drop(struct rmb_lend *lend, struct rmb_client *client)
@@ -540,10 +355,10 @@ void rmb_lend_drop(struct rmb_lend *lend, struct rmb_client *client)
 		return;
 	}
 	DL_FOREACH_SAFE(client->slabs, slab, tmp) {
-		if (slab->state == CORE_LEASE_FENCED && !slab->addr)
-			slab_reclaim(lend, slab); /* the last one frees the client */
+		if (rmb_loan_untold(slab))
+			rmb_loan_forget(lend, slab); /* the last one frees the client */
 		else
-			slab_fence(lend, slab, RAMSTER_REASON_NONE);
+			rmb_loan_fence(lend, slab, RAMSTER_REASON_NONE);
 	}
 }
 
@@ -567,6 +382,6 @@ int rmb_lend_init(struct rmb_lend *lend, sd_event *event, const struct rmb_confi
 void rmb_lend_uninit(struct rmb_lend *lend)
 {
 	while (lend->reap)
-		reap_one(lend);
+		rmb_loan_reap(lend);
 	sd_event_source_disable_unref(lend->work);
 }

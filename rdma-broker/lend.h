@@ -3,7 +3,7 @@
  * lend.h - the donation: how much is lent, to whom, and how it comes back.
  *
  * Every change of a slab's state is an edge of core/lease.h's table, made by
- * slab_step() in lend.c. Registering and deregistering take milliseconds per
+ * step() in loan.c. Registering and deregistering take milliseconds per
  * slab, so both are done one slab per turn of the loop: a large request or a
  * large client's death delays nobody's heartbeat.
  */

@@ -28,7 +28,7 @@ struct rmb_slab {
 	int fd;
 	uint32_t rkey;
 
-	/* The lease; owned by lend.c. */
+	/* The lease; owned by loan.c. */
 	uint64_t id; /* never used twice */
 	uint32_t generation;
 	enum core_lease state;
