@@ -16,6 +16,7 @@ Times are in seconds, sizes as the programs take them.
 import json
 import os
 import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -49,6 +50,19 @@ def wait_for(text, condition, timeout=60):
             raise LabError(f"not within {timeout} s: {text}")
         time.sleep(POLL_SECONDS)
     return value, time.monotonic() - start
+
+
+def run(test, cases):
+    """Run test(case) for each case, or those the command line names; exits 1 at the first that
+    fails. tests/CMakeLists.txt makes a test of each case in a line CASES = (...).
+    """
+    for case in sys.argv[1:] or cases:
+        try:
+            test(case)
+        except RuntimeError as error:  # LabError and others that explain themselves
+            print(f"FAILED ({case}): {error}", flush=True)
+            sys.exit(1)
+        say(f"{case}: passed")
 
 
 def build_directory():
@@ -101,13 +115,15 @@ class Scenario:
         """Run ramsterd on a donor and wait until it listens."""
         donor = donor or self.donors[0]
         ours, theirs = self.log_path(donor, f"ramsterd-{donor.name}.log")
-        self._daemons[donor] = donor.spawn(
+        job = self._daemons[donor] = donor.spawn(
             f"exec ramsterd --donate={donate} {self.daemon_options} >>{theirs} 2>&1")
-        ready = ("until ramsterctl status --json 2>/dev/null | grep -q '\"listening\": *true'; do "
-                 f"sleep 0.1; [ -d /proc/$(pgrep -x ramsterd || echo none) ] || exit 1; done")
-        if donor.sh(ready, 30)[0]:
-            raise LabError(f"ramsterd on {donor.name} ended at once:\n"
-                           f"{ours.read_text(errors='replace')[-2000:]}")
+
+        def listens():
+            if not job.running():
+                raise LabError(f"ramsterd on {donor.name} ended at once:\n"
+                               f"{ours.read_text(errors='replace')[-2000:]}")
+            return not donor.sh("ramsterctl status --json | grep '\"listening\": *true'")[0]
+        wait_for("ramsterd to listen", listens)
 
     def stop_daemon(self, donor=None, timeout=60):
         """SIGTERM to ramsterd; returns its exit code."""
@@ -129,10 +145,10 @@ class Scenario:
     def donor_status(self, donor=None):
         return self.ctl("status", donor)
 
-    def wait_donor_empty(self, donor=None, timeout=30):
-        """Until nothing of a donor's RAM is lent any more; returns how long that took."""
-        return wait_for("all memory back with the donor",
-                        lambda: not self.donor_status(donor)["granted_bytes"], timeout)[1]
+    def wait_slabs(self, count, donor=None, timeout=30):
+        """Until a donor lends so many slabs at most; returns how long that took."""
+        return wait_for(f"{count} slabs or less with borrowers",
+                        lambda: self.donor_status(donor)["slabs"] <= count, timeout)[1]
 
     # ---- borrowers
 
@@ -189,6 +205,31 @@ class Scenario:
         return (borrower or self.borrowers[0]).spawn(
             f"mkdir -p {group} && echo {limit} >{group}/memory.max "
             f"&& echo $$ >{group}/cgroup.procs && exec swaptest --size={size} {arguments}")
+
+    def drain_swap(self, borrower=None, group="t"):
+        """Make the kernel let go of what it keeps in swap of a program of swaptest() that ended.
+
+        Pages that were on their way out when it ended stay until memory is short, and freed
+        slots stay in per-CPU caches until 64 have come together or a swap device goes.
+        """
+        (borrower or self.borrowers[0]).check(
+            f"echo 0 >{self.cgroups}/{group}/memory.max; truncate -s 1M /run/other; "
+            "modprobe -q loop; loop=$(losetup -f --show /run/other) && mkswap -q $loop && "
+            "swapon $loop && swapoff $loop; code=$?; losetup -d $loop; exit $code")
+
+    def devcheck(self, arguments, borrower=None):
+        """Start the device checker; returns its Job. It leaves the CPU to those who watch it."""
+        return (borrower or self.borrowers[0]).spawn(f"exec nice -n 19 devcheck {arguments}")
+
+    def wait_io(self, job, pages, borrower=None, timeout=120):
+        """Until job, which must go on, has read and written so many more pages."""
+        def moved():
+            if not job.running():
+                raise LabError(f"{job.command} ended; it said:\n{job.output()}")
+            text = (borrower or self.borrowers[0]).check(f"cd {SYSFS} && cat reads writes")
+            return sum(map(int, text.split()))
+        start = moved()
+        return wait_for(f"{pages} pages of load", lambda: moved() >= start + pages, timeout)[1]
 
     # ---- the end
 
