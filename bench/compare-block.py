@@ -93,7 +93,7 @@ def nvme(target, host, transport, port):
 
 def zram(host, size):
     """A zstd zram device of size bytes."""
-    host.check(f"echo zstd >/sys/block/zram0/comp_algorithm; echo {size} >/sys/block/zram0/disksize")
+    host.check(f"cd /sys/block/zram0; echo zstd >comp_algorithm; echo {size} >disksize")
     return "/dev/zram0"
 
 
@@ -101,8 +101,8 @@ def ramster(donor, borrower, module, size):
     """ramsterd with a donation on donor, the module on borrower."""
     donation = size + DONATE_MORE
     donor.spawn(f"exec {BROKER}/ramsterd --listen={donor.ip} --donate={donation}")
-    donor.check(f"for try in {{1..100}}; do {BROKER}/ramsterctl status >/dev/null 2>&1 && exit; sleep 0.1; done; "
-                "exit 1", 30)
+    donor.check(f"for try in {{1..100}}; do {BROKER}/ramsterctl status &>/dev/null && exit; "
+                "sleep 0.1; done; exit 1", 30)
     borrower.check(f"insmod {module} broker={donor.ip} size={size} slab_size={SLAB}")
     return "/dev/ramster0"
 
