@@ -21,7 +21,9 @@ struct rmk_pool *rmk_pool_create(u64 npages)
 	if (!pool)
 		return ERR_PTR(-ENOMEM);
 	pool->npages = npages;
-	pool->index = vzalloc(npages * sizeof(*pool->index)); /* zero is CORE_EMPTY */
+	/* Zero is CORE_EMPTY. A size that is too large is refused, not got by killing programs. */
+	pool->index = __vmalloc(npages * sizeof(*pool->index),
+				GFP_KERNEL | __GFP_ZERO | __GFP_RETRY_MAYFAIL | __GFP_NOWARN);
 	pool->stats = alloc_percpu(struct rmk_stats);
 	if (!pool->index || !pool->stats) {
 		rmk_pool_destroy(pool);
