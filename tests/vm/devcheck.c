@@ -163,7 +163,7 @@ static bool transfer(struct worker *w, uint32_t page, uint32_t n, bool write)
 
 	got = write ? pwrite(device, w->buf, n * PAGE, at) : pread(device, w->buf, n * PAGE, at);
 	note_time(write ? &w->slowest_write : &w->slowest_read, start);
-	if (got < 0 && errno != EIO)
+	if (got < 0 && errno != EIO && errno != ENOSPC)
 		die(write ? "write" : "read");
 	return got == (ssize_t)(n * PAGE);
 }

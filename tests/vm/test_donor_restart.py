@@ -1,0 +1,85 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-2.0-only
+"""A donor is restarted: after SIGTERM no page is lost, after SIGKILL all of its pages are.
+
+    donor1 (UML)                        borrower1 (UML)
+    ramsterd, 64 MiB  <---- verbs ----  ramster_rdma
+    TERM, start, KILL, start            devcheck on the device, 24 MiB
+
+Usage: test_donor_restart.py [uml]
+"""
+import re
+import time
+
+from lab import fabric
+from lab.scenario import expect, run, say, wait_for
+
+CASES = ("uml",)
+DONATE = "64M"
+PAGES = 24 * 256
+
+
+def devcheck(lab, arguments, allowed=0):
+    """Run devcheck to its end; returns the figures of its last line by name."""
+    code, output = lab.devcheck(f"--size 24M {arguments}").wait(240)
+    expect(code == allowed, f"devcheck {arguments} ends with {allowed}, not {code}:\n{output}")
+    return {key: int(value) for key, value in re.findall(r"([a-z-]+) (\d+)", output.splitlines()[-1])}
+
+
+def wait_remote(lab):
+    """Until every page lies at the donor; returns how long that took."""
+    return wait_for("all pages at the donor", lambda: lab.sysfs("remote_pages") >= PAGES - 1 and
+                    not lab.sysfs("compressed_pages"), 120)[1]
+
+
+def orderly(lab):
+    """SIGTERM while pages are written and read: they move into the borrower's own memory."""
+    job = lab.devcheck("--size 24M --seconds 3600 --discards 0 --seed 2 fill mix verify")
+    wait_for("pages on the donor", lambda: lab.sysfs("remote_pages") > 5000, 60)
+    lab.wait_io(job, 1000)
+    start = time.monotonic()
+    code = lab.stop_daemon()
+    took = time.monotonic() - start
+    expect(code == 0, f"ramsterd ends with 0, not {code}")
+    lab.wait_io(job, 1000)
+    s = lab.statistics()
+    say(f"ramsterd stopped in {took:.1f} s; {s['evacuated_pages']} pages moved, "
+        f"{s['compressed_pages']} lie here compressed")
+    expect(not s["remote_pages"] and not s["lost_pages"], f"no page there, none lost: {s}")
+    lab.start_daemon(donate=DONATE)
+    wait_for("pages with the new daemon", lambda: lab.sysfs("remote_pages") > 1000, 60)
+    lab.wait_io(job, 1000)
+    lab.borrowers[0].check("pkill -TERM -x devcheck")
+    code, output = job.wait(120)
+    expect(code == 0, f"no wrong, lost or failed page; exit code {code}:\n{output}")
+    say(output.strip().splitlines()[-1])
+
+
+def sudden(lab):
+    """SIGKILL while nothing is under way: each page that lay there is an error, and only those."""
+    devcheck(lab, "fill")
+    say(f"all pages at the donor after {wait_remote(lab):.1f} s")
+    remote = lab.sysfs("remote_pages")
+    lab.kill_daemon()
+    lab.start_daemon(donate=DONATE)
+    wait_for("the loss to be noticed", lambda: not lab.sysfs("slabs_revoking") and
+             lab.sysfs("lost_pages") == remote, 60)
+    found = devcheck(lab, "--version 1 --allow-lost verify")
+    expect(found["lost"] == remote, f"{remote} lost pages read as errors: {found}")
+    found = devcheck(lab, "--seed 3 fill verify")
+    expect(found["read"] == PAGES, f"new pages are fine: {found}")
+    expect(not lab.sysfs("lost_pages"), "no page is lost any more")
+    say(f"{remote} pages lost with the donor; {found['read']} written anew and verified, "
+        f"all remote after {wait_remote(lab):.1f} s")
+
+
+def test(engine):
+    with fabric.open_fabric(engine, donate=DONATE, tools=("devcheck",)) as lab:
+        lab.load_module("size=32M slab_size=1M zpool_percent=60")
+        orderly(lab)
+        sudden(lab)
+        lab.unload_module()
+
+
+if __name__ == "__main__":
+    run(test, CASES)
