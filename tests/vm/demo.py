@@ -10,6 +10,7 @@ Both are QEMU guests with the stock kernel of Debian 12. swaptest checks every
 page over and over, while half of the donation is revoked and given again. Ends
 with "demo: ok" and exit code 0, or "demo: FAILED: what" and 1.
 """
+import json
 import os
 import re
 import sys
@@ -48,6 +49,14 @@ def headline(title, text):
     """Begin a phase: what it shows, for somebody who sees it the first time."""
     bold, plain = ("\033[1m", "\033[0m") if sys.stdout.isatty() else ("", "")
     print(f"\n{bold}{title}{plain}\n{textwrap.fill(text, 95)}", flush=True)
+
+
+def answer(job):
+    """The output of a job that must succeed."""
+    code, output = job.wait(60)
+    if code:
+        raise LabError(f"{job.machine.name}: exit code {code}: {job.command}\n{output}")
+    return output
 
 
 def row(label, value):
@@ -116,10 +125,9 @@ class Watch:
         theirs = donor.spawn("ramsterctl status --json")
         at = time.monotonic()
         now = {name: int(value) for name, value in
-               (line.split() for line in ours.wait(60)[1].splitlines())}
-        status = theirs.wait(60)[1]
-        now.update((name, int(re.search(rf'"{name}": *(\d+)', status).group(1)))
-                   for name in ("granted_bytes", "rss_bytes"))
+               (line.split() for line in answer(ours).splitlines())}
+        status = json.loads(answer(theirs))
+        now.update((name, status[name]) for name in ("granted_bytes", "rss_bytes"))
         now["checked"], now["bad"], now["passes"] = self._program.state()
         before = self._faults or (at - 1, now["pgmajfault"])
         now["rate"] = (now["pgmajfault"] - before[1]) / (at - before[0])
