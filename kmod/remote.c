@@ -169,10 +169,10 @@ static void on_live(void *owner, struct rmk_session *s, bool resumed)
 {
 	struct rmk_remote *r = owner;
 
-	if (resumed) {
+	if (resumed)
 		rmk_slabs_event_all(&r->slabs, s, CORE_LEASE_RESUME);
-		r->ops->moving(r->owner); /* an evacuation may have been cut short */
-	}
+	/* an evacuation may have been cut short, compressed pages may wait for a donor */
+	r->ops->moving(r->owner);
 	wake_up_all(&r->live);
 	r->ops->changed(r->owner);
 	control_kick(r);
@@ -247,6 +247,7 @@ static void on_deny(struct rmk_remote *r, struct rmk_session *s, const struct co
 	d->denied_until = jiffies + DENIED_PAUSE;
 	r->denied += msg->deny.count;
 	spin_unlock_irq(&r->lock);
+	r->ops->moving(r->owner); /* pages are compressed now: the mover asks on until they are out */
 }
 
 static void on_revoke(struct rmk_remote *r, struct rmk_session *s, const struct core_msg *msg)
