@@ -247,7 +247,7 @@ static void on_deny(struct rmk_remote *r, struct rmk_session *s, const struct co
 	d->denied_until = jiffies + DENIED_PAUSE;
 	r->denied += msg->deny.count;
 	spin_unlock_irq(&r->lock);
-	r->ops->moving(r->owner); /* pages are compressed now: the mover asks on until they are out */
+	r->ops->moving(r->owner); /* pages get compressed now: the mover asks until they are out */
 }
 
 static void on_revoke(struct rmk_remote *r, struct rmk_session *s, const struct core_msg *msg)
