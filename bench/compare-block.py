@@ -49,6 +49,7 @@ VERBS = {
 BROKER = TREE / "build/rdma-broker"
 SLAB = 16 * MIB
 DONATE_MORE = 4 * SLAB     # slabs are asked for ahead of need
+TICK_US = 4000       # less than a tick of the nodes (10 ms), far more than any wire takes
 TRIES = 5            # of a perftest row: its latency can come out as "inf" here
 
 NVMET = """
@@ -241,8 +242,11 @@ def bars(rows, verbs):
         (f"{big} ÷ ib_write_bw", value(big, "ramster") / bandwidth, 0.7),
     ]
     result = [(what, f"{got:.2f}", f"≥ {bar}", got >= bar) for what, got, bar in checks]
-    result.append((f"{qd1} mean, µs", f"{mean:.0f}",
-                   f"≤ {limit:.0f} (brd + 1.5 × ib_read_lat)", mean <= limit))
+    if latency < TICK_US:    # else perftest measured the scheduler, and the bar says nothing
+        result.append((f"{qd1} mean, µs", f"{mean:.0f}",
+                       f"≤ {limit:.0f} (brd + 1.5 × ib_read_lat)", mean <= limit))
+    else:
+        note(f"{qd1} mean is not judged: ib_read_lat is {latency:.0f} µs, a scheduler tick")
     return result
 
 
