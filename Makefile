@@ -57,7 +57,7 @@ module:
 format:
 	git ls-files -co --exclude-standard '*.c' '*.h' | xargs clang-format-14 -i
 
-# The unit file names /usr/sbin, the daemon reads /etc.
+# The daemon reads its settings from /etc, wherever it is installed.
 install: all
 	cmake -S . -B $(BUILD) -DCMAKE_INSTALL_PREFIX=$(PREFIX) -DCMAKE_INSTALL_SYSCONFDIR=/etc
 	cmake --install $(BUILD)
