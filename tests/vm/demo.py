@@ -38,9 +38,9 @@ COUNTERS = ("remote_pages", "compressed_pages", "same_pages", "lost_pages", "wir
             "slabs_fenced", "crc_errors", "read_errors", "write_errors")
 BAD = ("bad", "lost_pages", "slabs_fenced", "crc_errors", "read_errors", "write_errors")
 
-HEAD = """\
-        | borrower's swap, MiB     | donor, MiB  | wire, MiB   |    read, ms | the program
-      s |  remote  zstd  same-fill |  lent   RSS |   out    in |  p50    p99 | faults/s verified wrong"""
+HEAD = ("        | borrower's swap, MiB     | donor, MiB  | wire, MiB   |    read, ms | the program\n"
+        "      s |  remote  zstd  same-fill |  lent   RSS |   out    in |  p50    p99 "
+        "| faults/s verified wrong")
 
 began = time.monotonic()
 
@@ -64,7 +64,7 @@ def row(label, value):
 
 
 class Program:
-    """swaptest on the borrower; its output is on the share, so reading it costs the guest nothing."""
+    """swaptest on the borrower; its output is on the share: reading it costs the guest nothing."""
 
     def __init__(self, lab):
         self._log = lab.share / "swaptest.log"
@@ -86,7 +86,7 @@ class Program:
         return checked, lost + wrong, len(self.passes())
 
     def passes(self):
-        """Of every complete pass: (pages, faults/s, median and 99th percentile of a fault in us)."""
+        """Of every complete pass: (pages, faults/s, median and 99th percentile fault in us)."""
         whole = PROGRAM * MIB // PAGE
         found = re.findall(r"^pass \d+: (\d+) pages .* (\d+) faults/s"
                            r"(?: p50 (\d+) us p99 (\d+) us .*)? lost 0 wrong 0$",
@@ -170,7 +170,7 @@ class Watch:
 
 
 def on_donor(lab):
-    """MiB in the donor's slabs that are not zero: slabs are zero when lent, so this came by wire."""
+    """MiB of the donor's slabs that are not zero: lent zero, so this came by wire."""
     written, _ = lab.donors[0].check("slabpages $(pgrep -x ramsterd)").split()
     return int(written) * PAGE / MIB
 

@@ -23,7 +23,8 @@ def devcheck(lab, arguments, allowed=0):
     """Run devcheck to its end; returns the figures of its last line by name."""
     code, output = lab.devcheck(f"--size 24M {arguments}").wait(240)
     expect(code == allowed, f"devcheck {arguments} ends with {allowed}, not {code}:\n{output}")
-    return {key: int(value) for key, value in re.findall(r"([a-z-]+) (\d+)", output.splitlines()[-1])}
+    pairs = re.findall(r"([a-z-]+) (\d+)", output.splitlines()[-1])
+    return {key: int(value) for key, value in pairs}
 
 
 def wait_remote(lab):

@@ -78,7 +78,8 @@ def ext4(borrower):
     """A filesystem with files that come and go."""
     output = borrower.check(EXT4, 240)
     files = int(output.split()[-1])
-    expect(files > 1000 and not re.search("differ|FIXED|MODIFIED", output), f"clean ext4:\n{output}")
+    expect(files > 1000 and not re.search("differ|FIXED|MODIFIED", output),
+           f"clean ext4:\n{output}")
     say(f"ext4: {files} files right, fsck clean")
 
 

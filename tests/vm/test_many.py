@@ -28,11 +28,13 @@ def two_borrowers():
         jobs = []
         for seed, borrower in enumerate(lab.borrowers):
             lab.load_module(f"size=32M {PARAMETERS}", borrower)
-            jobs.append(lab.devcheck(f"--size 24M --seconds 8 --seed {seed} fill mix verify", borrower))
+            jobs.append(lab.devcheck(f"--size 24M --seconds 8 --seed {seed} fill mix verify",
+                                     borrower))
         wait_for("both to borrow", lambda: all(
             lab.sysfs("remote_pages", b) > 4000 for b in lab.borrowers), 60)
         clients = lab.ctl("clients")["clients"]
-        say("granted: " + ", ".join(f"{c['peer']} {c['granted_bytes'] // MIB} MiB" for c in clients))
+        say("granted: " + ", ".join(f"{c['peer']} {c['granted_bytes'] // MIB} MiB"
+                                    for c in clients))
         expect(len({c["id"] for c in clients}) == 2 == len(clients), f"two clients: {clients}")
         for borrower, job in zip(lab.borrowers, jobs):
             say(f"{borrower.name} {finished(job)}")
@@ -79,7 +81,8 @@ def both():
         for node in lab.borrowers:
             jobs.append(lab.swaptest("32M", "10M", "--rounds 3", node))
         for node in lab.borrowers:
-            wait_for("pages over there", lambda: lab.sysfs("remote_pages", node) > 3000, 120)  # noqa: B023
+            wait_for("pages over there",
+                     lambda: lab.sysfs("remote_pages", node) > 3000, 120)  # noqa: B023
         for node, job in zip(lab.borrowers, jobs):
             say(f"{node.name} {finished(job)}")
             lab.swapoff(node)
