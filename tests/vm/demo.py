@@ -38,7 +38,8 @@ COUNTERS = ("remote_pages", "compressed_pages", "same_pages", "lost_pages", "wir
             "slabs_fenced", "crc_errors", "read_errors", "write_errors")
 BAD = ("bad", "lost_pages", "slabs_fenced", "crc_errors", "read_errors", "write_errors")
 
-HEAD = ("        | borrower's swap, MiB     | donor, MiB  | wire, MiB   |    read, ms | the program\n"
+HEAD = ("        | borrower's swap, MiB     | donor, MiB  | wire, MiB   |    read, ms "
+        "| the program\n"
         "      s |  remote  zstd  same-fill |  lent   RSS |   out    in |  p50    p99 "
         "| faults/s verified wrong")
 
