@@ -200,11 +200,15 @@ class Scenario:
         return time.monotonic() - start
 
     def swaptest(self, size="48M", limit="16M", arguments="--rounds 3", borrower=None, group="t"):
-        """Start the swap exerciser in a memory cgroup of its own; returns its Job."""
+        """Start the swap exerciser in a memory cgroup of its own; returns its Job.
+
+        Its output, which may be a file in memory, is not of the group: hence cat.
+        """
         group = f"{self.cgroups}/{group}"
         return (borrower or self.borrowers[0]).spawn(
-            f"mkdir -p {group} && echo {limit} >{group}/memory.max "
-            f"&& echo $$ >{group}/cgroup.procs && exec swaptest --size={size} {arguments}")
+            f"set -o pipefail; mkdir -p {group} && echo {limit} >{group}/memory.max && "
+            f"(echo $BASHPID >{group}/cgroup.procs && exec swaptest --size={size} {arguments}) "
+            "2>&1 | cat")
 
     def drain_swap(self, borrower=None, group="t"):
         """Make the kernel let go of what it keeps in swap of a program of swaptest() that ended.
@@ -213,7 +217,7 @@ class Scenario:
         slots stay in per-CPU caches until 64 have come together or a swap device goes.
         """
         (borrower or self.borrowers[0]).check(
-            f"echo 0 >{self.cgroups}/{group}/memory.max; truncate -s 1M /run/other; "
+            f"echo 0 >{self.cgroups}/{group}/memory.high; truncate -s 1M /run/other; "
             "modprobe -q loop; loop=$(losetup -f --show /run/other) && mkswap -q $loop && "
             "swapon $loop && swapoff $loop; code=$?; losetup -d $loop; exit $code")
 
