@@ -4,7 +4,7 @@
 #   make         build userspace into build/
 #   make test    install what is missing, build plain and sanitized, run every test
 #   make demo    two virtual machines, one swapping into the other's RAM
-#   make bench   compare the block device with its peers
+#   make bench   compare the block device and swap with their peers (15 minutes)
 #   make module  build ramster_rdma.ko for KDIR (default: the running kernel)
 #   make fuzz    fuzz for FUZZ_SECONDS (default 60) per target
 #   make format  lay out all C code as .clang-format says
@@ -49,7 +49,8 @@ demo: deps
 
 bench: deps
 	$(MAKE) all
-	python3 bench/compare-block.py
+	-python3 bench/compare-block.py
+	-python3 bench/compare-swap.py
 
 module:
 	$(MAKE) -C $(KDIR) M=$(CURDIR) modules
