@@ -358,7 +358,7 @@ static void put_local(struct rmk_io *io, struct rmk_io_page *p)
 	void *addr;
 	int err;
 
-	if (io->remote_only) {
+	if (io->to == RMK_PUT_REMOTE) {
 		page_result(io, p, -ENOSPC);
 		return;
 	}
@@ -370,6 +370,10 @@ static void put_local(struct rmk_io *io, struct rmk_io_page *p)
 	if (io->reclaim)
 		memalloc_noreclaim_restore(noreclaim);
 	rmk_kunmap(addr);
+	if (err && io->to == RMK_PUT_LOCAL) {
+		page_result(io, p, -ENOSPC);
+		return;
+	}
 	if (err) {
 		rmk_remote_want(io->pool->remote);
 		page_result(io, p, rmk_remote_hopeful(io->pool->remote) ? -EAGAIN : -ENOSPC);
@@ -455,7 +459,8 @@ void rmk_io_put(struct rmk_io *io)
 			n = 1;
 			continue;
 		}
-		n = rmk_remote_alloc(io->pool->remote, n, &slab, &slot);
+		n = io->to == RMK_PUT_LOCAL ? 0 :
+					      rmk_remote_alloc(io->pool->remote, n, &slab, &slot);
 		if (n) {
 			put_slots(io, i, n, slab, slot);
 			rmk_slab_put(slab);
@@ -492,7 +497,7 @@ void rmk_io_init(struct rmk_io *io, struct rmk_pool *pool, void (*done)(struct r
 	io->pool = pool;
 	io->done = done;
 	io->move = false;
-	io->remote_only = false;
+	io->to = RMK_PUT_ANYWHERE;
 	io->reclaim = false;
 	INIT_WORK(&io->work, put_rest);
 }

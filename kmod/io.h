@@ -42,6 +42,9 @@ struct rmk_io_run {
 	u16 first, n; /* of io->page */
 };
 
+/* Which tiers a put may use, besides the index. */
+enum rmk_put_to { RMK_PUT_ANYWHERE, RMK_PUT_REMOTE, RMK_PUT_LOCAL };
+
 struct rmk_io {
 	struct rmk_pool *pool;
 	/* Called once per get or put; io->err says how it went. Softirq or process context. */
@@ -52,10 +55,10 @@ struct rmk_io {
 	 */
 	int err;
 	enum rmk_lane lane;
-	bool move;	  /* put: publish only over page->expect, keep page->crc */
-	bool remote_only; /* put: rather fail than compress */
-	bool reclaim;	  /* put: swap-out, which frees more memory than it takes */
-	bool again;	  /* put: the rest needs process context */
+	bool move;	    /* put: publish only over page->expect, keep page->crc */
+	enum rmk_put_to to; /* put */
+	bool reclaim;	    /* put: swap-out, which frees more memory than it takes */
+	bool again;	    /* put: the rest needs process context */
 	u16 npages, nruns, nspans;
 	atomic_t pending;
 	struct work_struct work;

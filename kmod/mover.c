@@ -21,6 +21,8 @@
 /* While there is something to move: soon if some of it did, later if there was no room. */
 #define RETRY_MS 20
 #define STUCK_MS 200
+/* So few pages are not worth a slab of a donor's: they may lie here, in 256 KiB at most. */
+#define HOME_PAGES 64
 /* While compressed pages wait for room: how often to look. */
 #define SHIP_MS 250
 /* Index entries looked at per turn in search of compressed pages: some milliseconds. */
@@ -78,7 +80,7 @@ static void keep_read(struct rmk_io *io, enum core_where where)
 }
 
 /* Read the batch and store it anew. Returns how many pages were moved. */
-static u32 move_batch(struct rmk_mover *m, enum core_where from, bool remote_only)
+static u32 move_batch(struct rmk_mover *m, enum core_where from, enum rmk_put_to to)
 {
 	struct rmk_io *io = &m->io;
 	u32 i, moved = 0;
@@ -90,7 +92,7 @@ static u32 move_batch(struct rmk_mover *m, enum core_where from, bool remote_onl
 	if (!io->npages)
 		return 0;
 	io->move = true;
-	io->remote_only = remote_only;
+	io->to = to;
 	rmk_io_put(io);
 	wait_moved(m);
 	for (i = 0; i < io->npages; i++)
@@ -127,7 +129,7 @@ static u32 gather(struct rmk_mover *m, struct rmk_slab *slab, u32 slot)
 }
 
 /* Returns whether anything moved. With no room for a batch, the next would not find any either. */
-static bool evacuate(struct rmk_mover *m, struct rmk_slab *slab)
+static bool evacuate(struct rmk_mover *m, struct rmk_slab *slab, enum rmk_put_to to)
 {
 	u32 slot = 0, n;
 	bool moved = false;
@@ -136,7 +138,7 @@ static bool evacuate(struct rmk_mover *m, struct rmk_slab *slab)
 		slot = gather(m, slab, slot);
 		if (!m->io.npages)
 			break;
-		n = move_batch(m, CORE_REMOTE, false);
+		n = move_batch(m, CORE_REMOTE, to);
 		if (!n)
 			break;
 		rmk_count(m->pool->stats, RMK_EVACUATED, n);
@@ -185,7 +187,7 @@ static u32 empty_slabs(struct rmk_mover *m)
 			write_off(m, slab);
 			moved = true;
 		} else {
-			moved |= evacuate(m, slab);
+			moved |= evacuate(m, slab, RMK_PUT_ANYWHERE);
 		}
 		rmk_slab_put(slab);
 	}
@@ -207,20 +209,40 @@ static void gather_compressed(struct rmk_mover *m)
 	}
 }
 
+static bool few_pages(struct rmk_pool *pool)
+{
+	return rmk_slabs_used(pool->slabs) + rmk_stats_pages(pool->stats, CORE_ZSTD) <= HOME_PAGES;
+}
+
+/* Once nobody writes, the last pages come home, so that the donors get the last slabs back. */
+static void bring_home(struct rmk_mover *m)
+{
+	struct rmk_pool *pool = m->pool;
+	struct rmk_slab *slab;
+	u32 cursor = 0;
+
+	while (!READ_ONCE(m->stopping) && rmk_remote_idle(pool->remote) && few_pages(pool) &&
+	       (slab = rmk_slabs_next_used(pool->slabs, &cursor))) {
+		evacuate(m, slab, RMK_PUT_LOCAL);
+		rmk_slab_put(slab);
+	}
+}
+
 /* Returns whether compressed pages are left. */
 static bool ship(struct rmk_mover *m)
 {
 	struct rmk_pool *pool = m->pool;
 	u32 moved;
 
-	while (!READ_ONCE(m->stopping) && rmk_stats_pages(pool->stats, CORE_ZSTD)) {
+	while (!READ_ONCE(m->stopping) && rmk_stats_pages(pool->stats, CORE_ZSTD) &&
+	       !few_pages(pool)) {
 		rmk_remote_want(pool->remote);
 		if (!rmk_slabs_room(pool->slabs))
 			return true;
 		gather_compressed(m);
 		if (!m->io.npages)
 			return true;
-		moved = move_batch(m, CORE_ZSTD, true);
+		moved = move_batch(m, CORE_ZSTD, RMK_PUT_REMOTE);
 		rmk_count(pool->stats, RMK_SHIPPED, moved);
 		if (!moved)
 			return true;
@@ -233,6 +255,7 @@ static void mover_work(struct work_struct *work)
 	struct rmk_mover *m = container_of(to_delayed_work(work), struct rmk_mover, work);
 	u32 again = empty_slabs(m);
 
+	bring_home(m);
 	if (ship(m) && !again)
 		again = SHIP_MS;
 	if (again && !READ_ONCE(m->stopping))

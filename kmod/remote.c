@@ -304,14 +304,14 @@ static void on_message(void *owner, struct rmk_session *s, const struct core_msg
 
 /* ---- the control work: ask, give back ---- */
 
-static bool idle(struct rmk_remote *r)
+bool rmk_remote_idle(struct rmk_remote *r)
 {
 	return time_after(jiffies, READ_ONCE(r->wanted_at) + IDLE);
 }
 
 static bool surplus(struct rmk_remote *r)
 {
-	return idle(r) || rmk_slabs_room(&r->slabs) > 2 * reserve(r);
+	return rmk_remote_idle(r) || rmk_slabs_room(&r->slabs) > 2 * reserve(r);
 }
 
 static void retire_slabs(struct rmk_remote *r)
@@ -378,7 +378,7 @@ static void ask(struct rmk_remote *r)
 	for (i = 0; i < r->ndonors; i++)
 		if (time_after(jiffies, r->donors[i].asked_at + ASK_TIMEOUT))
 			forget_asked(r, r->donors[i].session);
-	if (!idle(r))
+	if (!rmk_remote_idle(r))
 		plan(r, count);
 	for (i = 0; i < r->ndonors; i++) {
 		if (count[i])

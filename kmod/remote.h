@@ -40,6 +40,8 @@ struct rmk_slabs *rmk_remote_slabs(struct rmk_remote *r);
 u32 rmk_remote_alloc(struct rmk_remote *r, u32 want, struct rmk_slab **slab, u32 *first);
 /* Somebody is about to write: have slabs ready. Any context. */
 void rmk_remote_want(struct rmk_remote *r);
+/* Has nobody written for a while? Any context. */
+bool rmk_remote_idle(struct rmk_remote *r);
 /* Is a request for slabs under way? Any context. */
 bool rmk_remote_asking(struct rmk_remote *r);
 /* Could room come soon: is a request under way, or is there a donor to ask? Any context. */

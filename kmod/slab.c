@@ -339,22 +339,52 @@ static bool must_be_emptied(const struct rmk_slab *slab)
 	       (slab->state == CORE_LEASE_REVOKING || slab->state == CORE_LEASE_FENCED);
 }
 
-struct rmk_slab *rmk_slabs_next_to_empty(struct rmk_slabs *slabs, u32 *cursor, bool *fenced)
+static bool stays(const struct rmk_slab *slab)
+{
+	return slab->slots.used && slab->state == CORE_LEASE_GRANTED;
+}
+
+/* The slab of the smallest index from *cursor on that is wanted, with a reference. */
+static struct rmk_slab *next_slab(struct rmk_slabs *slabs, u32 *cursor,
+				  bool (*wanted)(const struct rmk_slab *slab))
 {
 	struct rmk_slab *slab, *best = NULL;
 
-	spin_lock_irq(&slabs->lock);
+	lockdep_assert_held(&slabs->lock);
 	list_for_each_entry(slab, &slabs->all, node)
-		if (must_be_emptied(slab) && slab->index >= *cursor &&
-		    (!best || slab->index < best->index))
+		if (wanted(slab) && slab->index >= *cursor && (!best || slab->index < best->index))
 			best = slab;
 	if (best) {
 		rmk_slab_get(best);
 		*cursor = best->index + 1;
-		*fenced = best->state == CORE_LEASE_FENCED;
 	}
-	spin_unlock_irq(&slabs->lock);
 	return best;
+}
+
+struct rmk_slab *rmk_slabs_next_to_empty(struct rmk_slabs *slabs, u32 *cursor, bool *fenced)
+{
+	struct rmk_slab *slab;
+
+	spin_lock_irq(&slabs->lock);
+	slab = next_slab(slabs, cursor, must_be_emptied);
+	*fenced = slab && slab->state == CORE_LEASE_FENCED;
+	spin_unlock_irq(&slabs->lock);
+	return slab;
+}
+
+struct rmk_slab *rmk_slabs_next_used(struct rmk_slabs *slabs, u32 *cursor)
+{
+	struct rmk_slab *slab;
+
+	spin_lock_irq(&slabs->lock);
+	slab = next_slab(slabs, cursor, stays);
+	spin_unlock_irq(&slabs->lock);
+	return slab;
+}
+
+u64 rmk_slabs_used(const struct rmk_slabs *slabs)
+{
+	return READ_ONCE(slabs->stats.used_slots);
 }
 
 void rmk_slabs_held(struct rmk_slabs *slabs, const struct rmk_session *s, u32 *count,

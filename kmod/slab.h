@@ -123,6 +123,10 @@ bool rmk_slab_refused(struct rmk_slab *slab);
  * reference; NULL if there is none. *fenced: its pages are gone. May sleep.
  */
 struct rmk_slab *rmk_slabs_next_to_empty(struct rmk_slabs *slabs, u32 *cursor, bool *fenced);
+/* The next slab with index *cursor or more that has used slots and stays; as above. */
+struct rmk_slab *rmk_slabs_next_used(struct rmk_slabs *slabs, u32 *cursor);
+/* Slots in use at all donors. A hint. */
+u64 rmk_slabs_used(const struct rmk_slabs *slabs);
 /* First used slot at or after from, or the number of slots. May sleep. */
 u32 rmk_slab_next_used(struct rmk_slab *slab, u32 from);
 
