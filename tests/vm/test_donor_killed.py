@@ -11,7 +11,7 @@ Usage: test_donor_killed.py [61|uml...]
 import re
 
 from lab import fabric
-from lab.scenario import MIB, expect, run, say, wait_for
+from lab.scenario import MIB, expect, run, say, wait_during, wait_for
 
 CASES = ("61", "uml")
 KILLS = {"61": 3, "uml": 20}
@@ -43,13 +43,13 @@ def kill_under_device(lab, kills):
     """Random I/O, while its donor dies again and again, at last for good."""
     lab.load_module("size=64M slab_size=1M zpool_percent=60")
     job = lab.devcheck("--size 32M --threads 8 --seconds 3600 --allow-lost fill mix verify")
-    wait_for("pages on the donor", lambda: lab.sysfs("remote_pages") > 1000, 120)
+    wait_during(job, "pages on the donor", lambda: lab.sysfs("remote_pages") > 1000)
     for number in range(1, kills + 1):
         lab.wait_io(job, 1000)
         lost = lab.sysfs("written_off_pages")
         lab.kill_daemon()
         wait_for("the loss to be noticed",
-                 lambda: lab.sysfs("written_off_pages") > lost, 60)  # noqa: B023
+                 lambda: lab.sysfs("written_off_pages") > lost, 60)
         lost = lab.sysfs("written_off_pages") - lost
         lab.wait_io(job, 1000)
         if number < kills:
@@ -69,14 +69,14 @@ def kill_under_swap(lab):
     lab.load_module("size=64M slab_size=1M zpool_percent=60")
     lab.swapon()
     job = lab.swaptest("32M", "10M", "--seconds 3600 --allow-lost --progress 1000")
-    wait_for("pages on the donor",
-             lambda: lab.sysfs("remote_pages") * 4096 > 16 * MIB, 240)
+    wait_during(job, "pages on the donor",
+                lambda: lab.sysfs("remote_pages") * 4096 > 16 * MIB, 240)
     lab.kill_daemon()
-    wait_for("lost pages noticed by the program",
-             lambda: re.search(r" lost [1-9]", job.output()), 120)
+    wait_during(job, "the program notices lost pages",
+                lambda: re.search(r" lost [1-9]", job.output()), 120)
     say(f"the program lost pages: {job.output().strip().splitlines()[-1]}")
-    wait_for("a pass over pages lost and not lost",
-             lambda: re.search(r"^pass.* lost [1-9]", job.output(), re.M), 300)
+    wait_during(job, "a pass over pages lost and not lost",
+                lambda: re.search(r"^pass.* lost [1-9]", job.output(), re.M), 300)
     lab.borrowers[0].check("pkill -TERM -x swaptest")
     say(checked(job, 120))
     say(f"swapoff with a dead donor took {lab.swapoff(timeout=SECONDS):.1f} s")

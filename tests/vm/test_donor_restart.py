@@ -12,7 +12,7 @@ import re
 import time
 
 from lab import fabric
-from lab.scenario import expect, run, say, wait_for
+from lab.scenario import expect, run, say, wait_during, wait_for
 
 CASES = ("uml",)
 DONATE = "64M"
@@ -36,7 +36,7 @@ def wait_remote(lab):
 def orderly(lab):
     """SIGTERM while pages are written and read: they move into the borrower's own memory."""
     job = lab.devcheck("--size 24M --seconds 3600 --discards 0 --seed 2 fill mix verify")
-    wait_for("pages on the donor", lambda: lab.sysfs("remote_pages") > 5000, 60)
+    wait_during(job, "pages on the donor", lambda: lab.sysfs("remote_pages") > 5000)
     lab.wait_io(job, 1000)
     start = time.monotonic()
     code = lab.stop_daemon()
@@ -48,7 +48,7 @@ def orderly(lab):
         f"{s['compressed_pages']} lie here compressed")
     expect(not s["remote_pages"] and not s["lost_pages"], f"no page there, none lost: {s}")
     lab.start_daemon(donate=DONATE)
-    wait_for("pages with the new daemon", lambda: lab.sysfs("remote_pages") > 1000, 60)
+    wait_during(job, "pages with the new daemon", lambda: lab.sysfs("remote_pages") > 1000)
     lab.wait_io(job, 1000)
     lab.borrowers[0].check("pkill -TERM -x devcheck")
     code, output = job.wait(120)

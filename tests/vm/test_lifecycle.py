@@ -12,7 +12,7 @@ import re
 import time
 
 from lab import fabric
-from lab.scenario import MIB, expect, run, say, wait_for
+from lab.scenario import MIB, expect, run, say, wait_during, wait_for
 
 CASES = ("uml",)
 LOADS = 50
@@ -64,11 +64,11 @@ def silent_donor(lab):
     donor = lab.donors[0]
     lab.load_module(PARAMETERS)
     job = lab.devcheck("--size 16M --seconds 3600 --allow-lost fill mix verify")
-    wait_for("pages on the donor", lambda: lab.sysfs("remote_pages") > 1000, 60)
+    wait_during(job, "pages on the donor", lambda: lab.sysfs("remote_pages") > 1000)
     lab.wait_io(job, 1000)
     donor.freeze()
     start = time.monotonic()
-    wait_for("lost pages", lambda: lab.sysfs("written_off_pages"), 60)
+    wait_during(job, "lost pages", lambda: lab.sysfs("written_off_pages"), 60)
     noticed = time.monotonic() - start
     lab.wait_io(job, 1000)
     lab.borrowers[0].check("pkill -TERM -x devcheck")
@@ -86,7 +86,7 @@ def silent_donor_swap(lab):
     lab.load_module(PARAMETERS)
     lab.swapon()
     job = lab.swaptest("24M", "8M", "--seconds 3600 --allow-lost")
-    wait_for("pages on the donor", lambda: lab.sysfs("remote_pages") > 2000, 60)
+    wait_during(job, "pages on the donor", lambda: lab.sysfs("remote_pages") > 2000)
     donor.freeze()
     job.kill()
     job.wait(SECONDS)

@@ -82,7 +82,7 @@ def both():
             jobs.append(lab.swaptest("32M", "10M", "--rounds 3", node))
         for node in lab.borrowers:
             wait_for("pages over there",
-                     lambda: lab.sysfs("remote_pages", node) > 3000, 120)  # noqa: B023
+                     lambda: lab.sysfs("remote_pages", node) > 3000, 120)
         for node, job in zip(lab.borrowers, jobs):
             say(f"{node.name} {finished(job)}")
             lab.swapoff(node)

@@ -11,7 +11,7 @@ Usage: test_revoke.py [61|uml...]
 import time
 
 from lab import fabric
-from lab.scenario import MIB, expect, run, say, wait_for
+from lab.scenario import MIB, expect, run, say, wait_during, wait_for
 
 CASES = ("61", "uml")
 DEADLINE = {"61": 120, "uml": 20}   # seconds; evacuating takes a tenth of it on an idle machine
@@ -59,8 +59,8 @@ def test(engine):
     with fabric.open_fabric(engine, donate=DONATED, tools=("swaptest", "devcheck")) as lab:
         lab.load_module("size=64M slab_size=1M zpool_percent=60")
         job, program = start_load(lab, engine)
-        wait_for("the donation in use",
-                 lambda: lab.donor_status()["granted_bytes"] > DONATED - 4 * MIB, 240)
+        wait_during(job, "the donation in use",
+                    lambda: lab.donor_status()["granted_bytes"] > DONATED - 4 * MIB, 240)
         say(f"{engine}: {program} uses {lab.sysfs('remote_pages') * 4096 / MIB:.0f} MiB there")
         lab.wait_io(job, 1000)
         revoke(lab, DEADLINE[engine])

@@ -52,6 +52,15 @@ def wait_for(text, condition, timeout=60):
     return value, time.monotonic() - start
 
 
+def wait_during(job, text, condition, timeout=120):
+    """wait_for() what must come before the job ends."""
+    def still():
+        if not job.running():
+            raise LabError(f"ended before {text}: {job.command}\n{job.output()}")
+        return condition()
+    return wait_for(text, still, timeout)
+
+
 def run(test, cases):
     """Run test(case) for each case, or those the command line names; exits 1 at the first that
     fails. tests/CMakeLists.txt makes a test of each case in a line CASES = (...).
@@ -228,12 +237,11 @@ class Scenario:
     def wait_io(self, job, pages, borrower=None, timeout=120):
         """Until job, which must go on, has read and written so many more pages."""
         def moved():
-            if not job.running():
-                raise LabError(f"{job.command} ended; it said:\n{job.output()}")
             text = (borrower or self.borrowers[0]).check(f"cd {SYSFS} && cat reads writes")
             return sum(map(int, text.split()))
         start = moved()
-        return wait_for(f"{pages} pages of load", lambda: moved() >= start + pages, timeout)[1]
+        return wait_during(job, f"{pages} pages of load", lambda: moved() >= start + pages,
+                           timeout)[1]
 
     # ---- the end
 
