@@ -36,7 +36,8 @@ def test(engine):
         for line in re.findall(r"^(?:pass|total).*", output, re.M):
             say(line)
         s = lab.statistics()
-        expect(not s["read_errors"] and not s["write_errors"] and not s["crc_errors"], f"no error: {s}")
+        expect(not s["read_errors"] and not s["write_errors"] and not s["crc_errors"],
+               f"no error: {s}")
         say(f"{s['compressed_pages']} pages compressed, {s['retries']} requests tried again")
         say(f"swapoff took {lab.swapoff():.1f} s")
         lab.unload_module()
