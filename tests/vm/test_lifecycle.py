@@ -44,7 +44,7 @@ def load_often(lab):
 
 def fill(lab):
     lab.borrowers[0].check("devcheck --size 8M fill", 60)
-    expect(lab.sysfs("remote_pages") > 1000, "pages on the donor")
+    wait_for("pages on the donor", lambda: lab.sysfs("remote_pages") > 1000)
 
 
 def dead_donor(lab):
