@@ -43,8 +43,9 @@ def load_often(lab):
 
 
 def fill(lab):
+    """Put 8 MiB on the donor."""
     lab.borrowers[0].check("devcheck --size 8M fill", 60)
-    wait_for("pages on the donor", lambda: lab.sysfs("remote_pages") > 1000)
+    wait_for("pages on the donor", lambda: lab.sysfs("remote_pages") == 2048, 60)
 
 
 def dead_donor(lab):

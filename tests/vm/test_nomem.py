@@ -23,7 +23,7 @@ def test(engine):
             machine.check("echo 24576 >/proc/sys/vm/min_free_kbytes")
         lab.load_module("size=192M slab_size=4M zpool_percent=20")
         lab.swapon()
-        job = lab.swaptest("264M", "max", "--rounds 2")
+        job = lab.swaptest("264M", "max", "--rounds 1")
         wait_during(job, "48 MiB on the donor",
                     lambda: lab.sysfs("remote_pages") * 4096 > 48 * MIB, 300)
         free = lab.borrowers[0].check("awk '/MemAvailable/ {print $2}' /proc/meminfo")

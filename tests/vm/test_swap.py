@@ -4,7 +4,7 @@
 
     donor1 (QEMU)                       borrower1 (QEMU, the same kernel)
     ramsterd, 96 MiB  <---- verbs ----  ramster_rdma, swap on /dev/ramster0
-    slabpages counts                    swaptest, 44 MiB in a cgroup of 14 MiB
+    slabpages counts                    swaptest, 40 MiB in a cgroup of 12 MiB
 
 Usage: test_swap.py [KERNEL...]
 """
@@ -25,7 +25,7 @@ def pages_on_donor(lab):
 
 def swap_and_verify(lab):
     """A program three times its cgroup's size; its pages are seen at the donor."""
-    job = lab.swaptest("44M", "14M", "--rounds 2")
+    job = lab.swaptest("40M", "12M", "--rounds 2")
     pages, seconds = wait_for("pages on the donor", lambda: (
         n if (n := pages_on_donor(lab)) * 4096 >= ON_DONOR else not job.running() and n), 600)
     expect(pages * 4096 >= ON_DONOR, f"{ON_DONOR} bytes on the donor, found {pages * 4096}")
