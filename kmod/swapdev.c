@@ -11,6 +11,7 @@
 
 #include <linux/ktime.h>
 #include <linux/module.h>
+#include <linux/sched/task_stack.h>
 #include <linux/slab.h>
 
 #include "compat/blk.h"
@@ -28,16 +29,17 @@
 #define MAX_DISCARD  (64u << 20)
 
 /*
- * A lone page fault is waited for on the spot, because going to sleep and being
- * woken costs as much as a fast wire does. Another task could use the CPU
- * meanwhile: hence the limit, and no waiting where reads take longer anyway.
- * Only for swap: who submits direct I/O may be about to submit more.
+ * A lone read whose submitter will sleep until it ends is waited for on the
+ * spot, because going to sleep and being woken costs as much as a fast wire
+ * does. Another task could use the CPU meanwhile: hence the limit, and no
+ * waiting where reads take longer anyway. Not for asynchronous I/O: who submits
+ * that may be about to submit more.
  */
 static unsigned int poll_us = 60;
 module_param(poll_us, uint, 0644);
 MODULE_PARM_DESC(
 	poll_us,
-	"wait for a single swap-in this long before sleeping, in microseconds (default 60; 0: never)");
+	"wait for a single swap-in or synchronous direct read this long before sleeping, in microseconds (default 60; 0: never)");
 
 struct rmk_swapdev {
 	struct rmk_pool *pool;
@@ -125,6 +127,18 @@ static bool is_swap_in(const struct rmk_io *io)
 	return PageLocked(io->page[0].page) && rmk_page_swapbacked(io->page[0].page);
 }
 
+/*
+ * A synchronous direct read marks its bio with the task that sleeps for it, or
+ * since 6.3 (submit_bio_wait) with a completion on that task's stack. Only
+ * compared, never followed: a bio that looks so by chance costs a short wait.
+ */
+static bool submitter_waits(const struct request *rq)
+{
+	const void *mark = rq->bio->bi_private;
+
+	return mark == current || object_is_on_stack(mark);
+}
+
 /* The request may end, and its memory serve another, while we look: then ends moves on. */
 static void wait_briefly(struct rmk_swapdev *d, struct command *cmd, u32 ends, u64 start)
 {
@@ -156,7 +170,7 @@ static void transfer(struct rmk_swapdev *d, struct request *rq, struct command *
 	}
 	io->lane = (rq->cmd_flags & REQ_RAHEAD) || io->npages > DEMAND_PAGES ? RMK_LANE_BULK :
 									       RMK_LANE_DEMAND;
-	wait = io->lane == RMK_LANE_DEMAND && is_swap_in(io);
+	wait = io->lane == RMK_LANE_DEMAND && (submitter_waits(rq) || is_swap_in(io));
 	rmk_io_get(io); /* from here on the io may be somebody else's */
 	if (wait)
 		wait_briefly(d, cmd, ends, start);
