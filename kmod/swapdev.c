@@ -11,6 +11,7 @@
 
 #include <linux/ktime.h>
 #include <linux/module.h>
+#include <linux/sched/stat.h>
 #include <linux/sched/task_stack.h>
 #include <linux/slab.h>
 
@@ -31,9 +32,9 @@
 /*
  * A lone read whose submitter will sleep until it ends is waited for on the
  * spot, because going to sleep and being woken costs as much as a fast wire
- * does. Another task could use the CPU meanwhile: hence the limit, and no
- * waiting where reads take longer anyway. Not for asynchronous I/O: who submits
- * that may be about to submit more.
+ * does. Only while no other task wants the CPU: it may be about to read too. The
+ * limit and the average keep the CPU asleep where reads take longer anyway. Not
+ * for asynchronous I/O: who submits that may be about to submit more.
  */
 static unsigned int poll_us = 60;
 module_param(poll_us, uint, 0644);
@@ -146,7 +147,8 @@ static void wait_briefly(struct rmk_swapdev *d, struct command *cmd, u32 ends, u
 
 	if (atomic_read(&d->reading) != 1 || READ_ONCE(d->read_ns) > limit)
 		return;
-	while (READ_ONCE(cmd->ends) == ends && ktime_get_ns() - start < limit)
+	while (READ_ONCE(cmd->ends) == ends && single_task_running() &&
+	       ktime_get_ns() - start < limit)
 		cpu_relax();
 }
 
