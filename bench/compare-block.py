@@ -23,21 +23,22 @@ TREE = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(TREE / "tests/vm"))
 from lab import uml, uml_node  # pylint: disable=wrong-import-position
 
-BATCHED = "4K randread qd32, 8 at a time"
-# name of the row: fio's pattern, block size, queue depth, unit reported
-ROWS = {
-    "4K randread qd1": ("randread", "4k", 1, "iops"),
-    "4K randwrite qd1": ("randwrite", "4k", 1, "iops"),
-    "4K randread qd32": ("randread", "4k", 32, "iops"),
-    "4K randwrite qd32": ("randwrite", "4k", 32, "iops"),
-    BATCHED: ("randread", "4k", 32, "iops"),
-    "64K write qd16": ("write", "64k", 16, "MB/s"),
-    "64K read qd16": ("read", "64k", 16, "MB/s"),
-}
-MIB = 1 << 20
 # one system call for eight requests, and for all ends that are there
 BATCH = ["--iodepth_batch_submit=8", "--iodepth_batch_complete_min=1",
          "--iodepth_batch_complete_max=32"]
+THREADS = ["--thread", "--numjobs=32", "--group_reporting"]
+# name of the row: fio's pattern, block size, queue depth of a thread, unit reported, more for fio
+ROWS = {
+    "4K randread qd1": ("randread", "4k", 1, "iops", []),
+    "4K randwrite qd1": ("randwrite", "4k", 1, "iops", []),
+    "4K randread, 32 threads": ("randread", "4k", 1, "iops", THREADS),
+    "4K randread qd32": ("randread", "4k", 32, "iops", []),
+    "4K randwrite qd32": ("randwrite", "4k", 32, "iops", []),
+    "4K randread qd32, 8 at a time": ("randread", "4k", 32, "iops", BATCH),
+    "64K write qd16": ("write", "64k", 16, "MB/s", []),
+    "64K read qd16": ("read", "64k", 16, "MB/s", []),
+}
+MIB = 1 << 20
 # what raw verbs reach on the same link: perftest's tool and options, its column, what to
 # multiply it by (its "MB" are MiB), unit
 VERBS = {
@@ -141,9 +142,8 @@ def fill(node, device, size):
 
 def measure(node, device, size, row, runtime):
     """One row: its value in the row's unit, and latencies in microseconds."""
-    pattern, block, depth, unit = ROWS[row]
-    got = fio(node, device, size, pattern, block, depth, *(BATCH if row == BATCHED else []),
-              runtime=runtime)
+    pattern, block, depth, unit, more = ROWS[row]
+    got = fio(node, device, size, pattern, block, depth, *more, runtime=runtime)
     value = got["iops"] if unit == "iops" else got["bw_bytes"] / 1e6
     percentile = got["clat_ns"]["percentile"]
     return {"value": value, "mean_us": got["lat_ns"]["mean"] / 1e3,
