@@ -107,7 +107,7 @@ static void post(struct rmk_io *io, struct rmk_io_run *run)
 	int err;
 
 	atomic_inc(&io->pending);
-	rmk_count(io->pool->stats, write ? RMK_WRITE_REQUESTS : RMK_READ_REQUESTS, 1);
+	rmk_count(io->store->stats, write ? RMK_WRITE_REQUESTS : RMK_READ_REQUESTS, 1);
 	err = rmk_slab_post(run->slab, write ? RMK_LANE_WRITE : io->lane, &run->wr, run->slot);
 	if (err)
 		run_done(&run->wr, err);
@@ -135,17 +135,17 @@ static void finish(struct rmk_io *io)
 /* Where p lies now; if that is a slab, with a reference on it. */
 static struct rmk_slab *look_up(struct rmk_io *io, struct rmk_io_page *p)
 {
-	struct rmk_pool *pool = io->pool;
-	spinlock_t *lock = rmk_pool_lock(pool, p->nr);
+	struct rmk_store *store = io->store;
+	spinlock_t *lock = rmk_store_lock(store, p->nr);
 	struct rmk_slab *slab = NULL;
 	struct core_remote where;
 	unsigned long flags;
 
 	spin_lock_irqsave(lock, flags);
-	p->entry = pool->index[p->nr];
+	p->entry = store->index[p->nr];
 	if (core_entry_where(p->entry) == CORE_REMOTE) {
 		where = core_entry_get_remote(p->entry);
-		slab = rmk_slabs_find(pool->slabs, &where);
+		slab = rmk_slabs_find(store->slabs, &where);
 		WARN_ON_ONCE(!slab);
 	}
 	spin_unlock_irqrestore(lock, flags);
@@ -155,13 +155,13 @@ static struct rmk_slab *look_up(struct rmk_io *io, struct rmk_io_page *p)
 /* While the tier holds the handle, it is ours if the index still has it. */
 static int decompress(struct rmk_io *io, struct rmk_io_page *p)
 {
-	struct rmk_ztier *tier = io->pool->ztier;
+	struct rmk_ztier *tier = io->store->ztier;
 	u64 handle = core_entry_get_handle(p->entry);
 	int err = -EAGAIN;
 	void *addr;
 
 	rmk_ztier_hold(tier, handle);
-	if (core_entry_equal(rmk_pool_peek(io->pool, p->nr), p->entry)) {
+	if (core_entry_equal(rmk_store_peek(io->store, p->nr), p->entry)) {
 		addr = rmk_kmap(p->page);
 		err = rmk_ztier_get(tier, handle, addr);
 		rmk_kunmap(addr);
@@ -183,9 +183,9 @@ static int verify(struct rmk_io *io, struct rmk_io_page *p)
 	p->crc = core_entry_get_crc(p->entry);
 	if (likely(crc == p->crc))
 		return 0;
-	if (!core_entry_equal(rmk_pool_peek(io->pool, p->nr), p->entry))
+	if (!core_entry_equal(rmk_store_peek(io->store, p->nr), p->entry))
 		return -EAGAIN;
-	rmk_count(io->pool->stats, RMK_CRC_ERRORS, 1);
+	rmk_count(io->store->stats, RMK_CRC_ERRORS, 1);
 	pr_err_ratelimited(KBUILD_MODNAME ": page %llu came back wrong: crc %08x, stored %08x\n",
 			   p->nr, crc, p->crc);
 	return -EIO;
@@ -235,7 +235,7 @@ static void get_local(struct rmk_io *io, struct rmk_io_page *p)
 static int get_error(struct rmk_io *io, struct rmk_io_run *run, int err)
 {
 	if (err == -EACCES)
-		rmk_remote_refused(io->pool->remote, run->slab);
+		rmk_remote_refused(io->store->remote, run->slab);
 	return err == -EIO && run->slab->state == CORE_LEASE_FENCED ? -EIO : -EAGAIN;
 }
 
@@ -246,7 +246,7 @@ static void get_run_done(struct rmk_io *io, struct rmk_io_run *run, int err)
 	if (err)
 		err = get_error(io, run, err);
 	else
-		rmk_count(io->pool->stats, RMK_REMOTE_READS, run->n);
+		rmk_count(io->store->stats, RMK_REMOTE_READS, run->n);
 	for (i = run->first; i < run->first + run->n; i++)
 		get_result(io, &io->page[i], err ?: verify(io, &io->page[i]));
 }
@@ -304,16 +304,16 @@ static void publish(struct rmk_io *io, struct rmk_io_page *p, bool process)
 	struct core_entry e = p->entry, old;
 
 	p->state = RMK_PAGE_DONE;
-	if (!rmk_pool_publish(io->pool, p->nr, e, expected(io, p), &old)) {
+	if (!rmk_store_publish(io->store, p->nr, e, expected(io, p), &old)) {
 		p->state = RMK_PAGE_STALE;
 		old = e;
 	}
-	if (!process && rmk_pool_needs_process(old)) {
+	if (!process && rmk_store_needs_process(old)) {
 		p->entry = old;
 		io->again = true;
 		return;
 	}
-	rmk_pool_free_entry(io->pool, old);
+	rmk_store_free_entry(io->store, old);
 	p->entry = core_entry_empty();
 }
 
@@ -322,13 +322,13 @@ static void put_run_done(struct rmk_io *io, struct rmk_io_run *run, int err)
 	u32 i;
 
 	if (!err) {
-		rmk_count(io->pool->stats, RMK_REMOTE_WRITES, run->n);
+		rmk_count(io->store->stats, RMK_REMOTE_WRITES, run->n);
 		for (i = run->first; i < run->first + run->n; i++)
 			publish(io, &io->page[i], false);
 		return;
 	}
 	if (err == -EACCES)
-		rmk_remote_refused(io->pool->remote, run->slab);
+		rmk_remote_refused(io->store->remote, run->slab);
 	for (i = run->first; i < run->first + run->n; i++) {
 		io->page[i].entry = core_entry_empty();
 		io->page[i].state = RMK_PAGE_FAILED;
@@ -366,7 +366,7 @@ static void put_local(struct rmk_io *io, struct rmk_io_page *p)
 	/* Swap-out may use the reserves, it gives back more; others would drain them. */
 	if (io->reclaim)
 		noreclaim = memalloc_noreclaim_save();
-	err = rmk_ztier_put(io->pool->ztier, addr, &handle);
+	err = rmk_ztier_put(io->store->ztier, addr, &handle);
 	if (io->reclaim)
 		memalloc_noreclaim_restore(noreclaim);
 	rmk_kunmap(addr);
@@ -375,8 +375,8 @@ static void put_local(struct rmk_io *io, struct rmk_io_page *p)
 		return;
 	}
 	if (err) {
-		rmk_remote_want(io->pool->remote);
-		page_result(io, p, rmk_remote_hopeful(io->pool->remote) ? -EAGAIN : -ENOSPC);
+		rmk_remote_want(io->store->remote);
+		page_result(io, p, rmk_remote_hopeful(io->store->remote) ? -EAGAIN : -ENOSPC);
 		return;
 	}
 	p->entry = core_entry_zstd(handle, p->crc);
@@ -460,7 +460,7 @@ void rmk_io_put(struct rmk_io *io)
 			continue;
 		}
 		n = io->to == RMK_PUT_LOCAL ? 0 :
-					      rmk_remote_alloc(io->pool->remote, n, &slab, &slot);
+					      rmk_remote_alloc(io->store->remote, n, &slab, &slot);
 		if (n) {
 			put_slots(io, i, n, slab, slot);
 			rmk_slab_put(slab);
@@ -484,17 +484,17 @@ static void put_rest(struct work_struct *work)
 
 		if (p->state == RMK_PAGE_FAILED)
 			put_local(io, p);
-		else if (rmk_pool_needs_process(p->entry))
-			rmk_pool_free_entry(io->pool, p->entry);
+		else if (rmk_store_needs_process(p->entry))
+			rmk_store_free_entry(io->store, p->entry);
 	}
 	io->done(io);
 }
 
 /* ---- life ---- */
 
-void rmk_io_init(struct rmk_io *io, struct rmk_pool *pool, void (*done)(struct rmk_io *io))
+void rmk_io_init(struct rmk_io *io, struct rmk_store *store, void (*done)(struct rmk_io *io))
 {
-	io->pool = pool;
+	io->store = store;
 	io->done = done;
 	io->move = false;
 	io->to = RMK_PUT_ANYWHERE;

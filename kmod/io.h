@@ -11,7 +11,7 @@
 
 #include <linux/workqueue.h>
 
-#include "pool.h"
+#include "store.h"
 
 #define RMK_IO_PAGES 32
 
@@ -46,7 +46,7 @@ struct rmk_io_run {
 enum rmk_put_to { RMK_PUT_ANYWHERE, RMK_PUT_REMOTE, RMK_PUT_LOCAL };
 
 struct rmk_io {
-	struct rmk_pool *pool;
+	struct rmk_store *store;
 	/* Called once per get or put; io->err says how it went. Softirq or process context. */
 	void (*done)(struct rmk_io *io);
 	/*
@@ -68,7 +68,7 @@ struct rmk_io {
 };
 
 /* Once for the memory's life. */
-void rmk_io_init(struct rmk_io *io, struct rmk_pool *pool, void (*done)(struct rmk_io *io));
+void rmk_io_init(struct rmk_io *io, struct rmk_store *store, void (*done)(struct rmk_io *io));
 
 /*
  * Fill io->page[0..npages) (page, nr and lane set by the caller). A page that

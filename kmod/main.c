@@ -11,7 +11,7 @@
 #include "io.h"
 #include "mover.h"
 #include "params.h"
-#include "pool.h"
+#include "store.h"
 #include "swapdev.h"
 #include "sysfs.h"
 
@@ -19,7 +19,7 @@
 #define WAIT_LIVE_MS 8000
 
 static struct rmk_params params;
-static struct rmk_pool *pool;
+static struct rmk_store *store;
 static struct rmk_remote *remote;
 static struct rmk_mover *mover;
 static struct rmk_swapdev *swapdev;
@@ -67,29 +67,29 @@ static int tiers_init(void)
 {
 	int err;
 
-	pool = rmk_pool_create(params.npages);
-	if (IS_ERR(pool)) {
+	store = rmk_store_create(params.npages);
+	if (IS_ERR(store)) {
 		pr_err("no memory for the index of a device of %llu MiB; give a smaller size=\n",
 		       params.npages >> (20 - PAGE_SHIFT));
-		return PTR_ERR(pool);
+		return PTR_ERR(store);
 	}
-	pool->ztier = rmk_ztier_create(params.zpool_bytes);
-	if (IS_ERR(pool->ztier)) {
-		err = PTR_ERR(pool->ztier);
-		goto destroy_pool;
+	store->ztier = rmk_ztier_create(params.zpool_bytes);
+	if (IS_ERR(store->ztier)) {
+		err = PTR_ERR(store->ztier);
+		goto destroy_store;
 	}
 	remote = rmk_remote_create(params.slab_bytes, &remote_ops, NULL);
 	if (IS_ERR(remote)) {
 		err = PTR_ERR(remote);
 		goto destroy_ztier;
 	}
-	pool->remote = remote;
-	pool->slabs = rmk_remote_slabs(remote);
+	store->remote = remote;
+	store->slabs = rmk_remote_slabs(remote);
 	return 0;
 destroy_ztier:
-	rmk_ztier_destroy(pool->ztier);
-destroy_pool:
-	rmk_pool_destroy(pool);
+	rmk_ztier_destroy(store->ztier);
+destroy_store:
+	rmk_store_destroy(store);
 	return err;
 }
 
@@ -97,15 +97,15 @@ destroy_pool:
 static void tiers_exit(void)
 {
 	rmk_remote_stop(remote);
-	rmk_pool_drop_all(pool);
+	rmk_store_drop_all(store);
 	rmk_remote_destroy(remote);
-	rmk_ztier_destroy(pool->ztier);
-	rmk_pool_destroy(pool);
+	rmk_ztier_destroy(store->ztier);
+	rmk_store_destroy(store);
 }
 
 static int mover_init(void)
 {
-	struct rmk_mover *m = rmk_mover_create(pool);
+	struct rmk_mover *m = rmk_mover_create(store);
 
 	if (IS_ERR(m))
 		return PTR_ERR(m);
@@ -143,7 +143,7 @@ static int donors_init(void)
 
 static int swapdev_init(void)
 {
-	struct rmk_swapdev *d = rmk_swapdev_create(pool, "ramster0", rmk_sysfs_groups);
+	struct rmk_swapdev *d = rmk_swapdev_create(store, "ramster0", rmk_sysfs_groups);
 
 	if (IS_ERR(d))
 		return PTR_ERR(d);

@@ -29,7 +29,7 @@
 #define SCAN_PAGES BIT(18)
 
 struct rmk_mover {
-	struct rmk_pool *pool;
+	struct rmk_store *store;
 	struct workqueue_struct *wq;
 	struct delayed_work work;
 	bool stopping;
@@ -122,7 +122,7 @@ static u32 gather(struct rmk_mover *m, struct rmk_slab *slab, u32 slot)
 	     slot = rmk_slab_next_used(slab, slot + 1)) {
 		u32 nr = READ_ONCE(slab->owner[slot]);
 
-		if (nr < m->pool->npages && lies_in(slab, rmk_pool_peek(m->pool, nr), slot))
+		if (nr < m->store->npages && lies_in(slab, rmk_store_peek(m->store, nr), slot))
 			batch_add(m, nr);
 	}
 	return slot;
@@ -141,7 +141,7 @@ static bool evacuate(struct rmk_mover *m, struct rmk_slab *slab, enum rmk_put_to
 		n = move_batch(m, CORE_REMOTE, to);
 		if (!n)
 			break;
-		rmk_count(m->pool->stats, RMK_EVACUATED, n);
+		rmk_count(m->store->stats, RMK_EVACUATED, n);
 		moved = true;
 	}
 	return moved;
@@ -158,16 +158,16 @@ static void write_off(struct rmk_mover *m, struct rmk_slab *slab)
 	     slot = rmk_slab_next_used(slab, slot + 1)) {
 		u32 nr = READ_ONCE(slab->owner[slot]);
 
-		if (nr >= m->pool->npages)
+		if (nr >= m->store->npages)
 			continue;
-		e = rmk_pool_peek(m->pool, nr);
+		e = rmk_store_peek(m->store, nr);
 		if (!lies_in(slab, e, slot) ||
-		    !rmk_pool_publish(m->pool, nr, core_entry_lost(), &e, &old))
+		    !rmk_store_publish(m->store, nr, core_entry_lost(), &e, &old))
 			continue;
 		rmk_slab_free_slots(slab, slot, 1);
 		lost++;
 	}
-	rmk_count(m->pool->stats, RMK_LOST, lost);
+	rmk_count(m->store->stats, RMK_LOST, lost);
 	if (lost)
 		pr_warn("%llu pages were lost with a slab of donor %s\n", lost,
 			rmk_session_name(slab->session));
@@ -181,7 +181,7 @@ static u32 empty_slabs(struct rmk_mover *m)
 	u32 cursor = 0;
 
 	while (!READ_ONCE(m->stopping) &&
-	       (slab = rmk_slabs_next_to_empty(m->pool->slabs, &cursor, &fenced))) {
+	       (slab = rmk_slabs_next_to_empty(m->store->slabs, &cursor, &fenced))) {
 		any = true;
 		if (fenced) {
 			write_off(m, slab);
@@ -196,33 +196,34 @@ static u32 empty_slabs(struct rmk_mover *m)
 
 static void gather_compressed(struct rmk_mover *m)
 {
-	struct rmk_pool *pool = m->pool;
+	struct rmk_store *store = m->store;
 	u32 n;
 
 	m->io.npages = 0;
 	for (n = 0; n < SCAN_PAGES && m->io.npages < RMK_IO_PAGES; n++) {
-		if (m->cursor >= pool->npages)
+		if (m->cursor >= store->npages)
 			m->cursor = 0;
-		if (core_entry_where(rmk_pool_peek(pool, m->cursor)) == CORE_ZSTD)
+		if (core_entry_where(rmk_store_peek(store, m->cursor)) == CORE_ZSTD)
 			batch_add(m, m->cursor);
 		m->cursor++;
 	}
 }
 
-static bool few_pages(struct rmk_pool *pool)
+static bool few_pages(struct rmk_store *store)
 {
-	return rmk_slabs_used(pool->slabs) + rmk_stats_pages(pool->stats, CORE_ZSTD) <= HOME_PAGES;
+	return rmk_slabs_used(store->slabs) + rmk_stats_pages(store->stats, CORE_ZSTD) <=
+	       HOME_PAGES;
 }
 
 /* Once nobody writes, the last pages come home, so that the donors get the last slabs back. */
 static void bring_home(struct rmk_mover *m)
 {
-	struct rmk_pool *pool = m->pool;
+	struct rmk_store *store = m->store;
 	struct rmk_slab *slab;
 	u32 cursor = 0;
 
-	while (!READ_ONCE(m->stopping) && rmk_remote_idle(pool->remote) && few_pages(pool) &&
-	       (slab = rmk_slabs_next_used(pool->slabs, &cursor))) {
+	while (!READ_ONCE(m->stopping) && rmk_remote_idle(store->remote) && few_pages(store) &&
+	       (slab = rmk_slabs_next_used(store->slabs, &cursor))) {
 		evacuate(m, slab, RMK_PUT_LOCAL);
 		rmk_slab_put(slab);
 	}
@@ -231,19 +232,19 @@ static void bring_home(struct rmk_mover *m)
 /* Returns whether compressed pages are left. */
 static bool ship(struct rmk_mover *m)
 {
-	struct rmk_pool *pool = m->pool;
+	struct rmk_store *store = m->store;
 	u32 moved;
 
-	while (!READ_ONCE(m->stopping) && rmk_stats_pages(pool->stats, CORE_ZSTD) &&
-	       !few_pages(pool)) {
-		rmk_remote_want(pool->remote);
-		if (!rmk_slabs_room(pool->slabs))
+	while (!READ_ONCE(m->stopping) && rmk_stats_pages(store->stats, CORE_ZSTD) &&
+	       !few_pages(store)) {
+		rmk_remote_want(store->remote);
+		if (!rmk_slabs_room(store->slabs))
 			return true;
 		gather_compressed(m);
 		if (!m->io.npages)
 			return true;
 		moved = move_batch(m, CORE_ZSTD, RMK_PUT_REMOTE);
-		rmk_count(pool->stats, RMK_SHIPPED, moved);
+		rmk_count(store->stats, RMK_SHIPPED, moved);
 		if (!moved)
 			return true;
 	}
@@ -280,7 +281,7 @@ static void mover_free(struct rmk_mover *m)
 	kvfree(m);
 }
 
-struct rmk_mover *rmk_mover_create(struct rmk_pool *pool)
+struct rmk_mover *rmk_mover_create(struct rmk_store *store)
 {
 	struct rmk_mover *m = kvzalloc(sizeof(*m), GFP_KERNEL);
 	int i;
@@ -295,9 +296,9 @@ struct rmk_mover *rmk_mover_create(struct rmk_pool *pool)
 		if (!m->pages[i])
 			goto free;
 	}
-	m->pool = pool;
+	m->store = store;
 	init_completion(&m->moved);
-	rmk_io_init(&m->io, pool, io_done);
+	rmk_io_init(&m->io, store, io_done);
 	INIT_DELAYED_WORK(&m->work, mover_work);
 	return m;
 free:

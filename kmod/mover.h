@@ -5,7 +5,7 @@
 #ifndef RMK_MOVER_H
 #define RMK_MOVER_H
 
-#include "pool.h"
+#include "store.h"
 
 struct rmk_mover;
 
@@ -13,7 +13,7 @@ struct rmk_mover;
  * With memory of its own for one batch, so that it works when nothing can be
  * allocated. ERR_PTR(-ENOMEM).
  */
-struct rmk_mover *rmk_mover_create(struct rmk_pool *pool);
+struct rmk_mover *rmk_mover_create(struct rmk_store *store);
 /* There may be something to move. Any context. */
 void rmk_mover_kick(struct rmk_mover *m);
 /*

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * swapdev.c - blk-mq disk whose blocks are the pages of a pool.
+ * swapdev.c - blk-mq disk whose blocks are the pages of a store.
  *
  * A request's private part is its io: nothing is allocated per request. A
  * request whose donor is being reconnected, or that waits for room, goes to the
@@ -43,7 +43,7 @@ MODULE_PARM_DESC(
 	"wait for a single swap-in or synchronous direct read this long before sleeping, in microseconds (default 60; 0: never)");
 
 struct rmk_swapdev {
-	struct rmk_pool *pool;
+	struct rmk_store *store;
 	atomic_t reading; /* reads under way */
 	u32 read_ns;	  /* what a read takes, moving average over 8; racy by design */
 	struct gendisk *disk;
@@ -66,7 +66,7 @@ static void end(struct request *rq, int err)
 {
 	struct command *cmd = blk_mq_rq_to_pdu(rq);
 	struct rmk_swapdev *d = rq->q->queuedata;
-	struct rmk_stats __percpu *stats = d->pool->stats;
+	struct rmk_stats __percpu *stats = d->store->stats;
 	u64 ns = ktime_get_ns() - cmd->start;
 	bool write = op_is_write(req_op(rq));
 
@@ -95,7 +95,7 @@ static void io_done(struct rmk_io *io)
 		end(rq, -EIO);
 		return;
 	}
-	rmk_count(io->pool->stats, RMK_RETRIES, 1);
+	rmk_count(io->store->stats, RMK_RETRIES, 1);
 	blk_mq_requeue_request(rq, false);
 	blk_mq_delay_kick_requeue_list(rq->q, RETRY_MS);
 }
@@ -199,8 +199,8 @@ static blk_status_t queue_rq(struct blk_mq_hw_ctx *hctx, const struct blk_mq_que
 		return BLK_STS_OK;
 	case REQ_OP_DISCARD:
 	case REQ_OP_WRITE_ZEROES:
-		rmk_pool_discard(d->pool, blk_rq_pos(rq) >> (PAGE_SHIFT - SECTOR_SHIFT),
-				 blk_rq_bytes(rq) >> PAGE_SHIFT);
+		rmk_store_discard(d->store, blk_rq_pos(rq) >> (PAGE_SHIFT - SECTOR_SHIFT),
+				  blk_rq_bytes(rq) >> PAGE_SHIFT);
 		blk_mq_end_request(rq, BLK_STS_OK);
 		return BLK_STS_OK;
 	default:
@@ -214,7 +214,7 @@ static int init_request(struct blk_mq_tag_set *set, struct request *rq, unsigned
 	struct rmk_swapdev *d = set->driver_data;
 	struct command *cmd = blk_mq_rq_to_pdu(rq);
 
-	rmk_io_init(&cmd->io, d->pool, io_done);
+	rmk_io_init(&cmd->io, d->store, io_done);
 	return 0;
 }
 
@@ -228,7 +228,7 @@ static int on_open(struct gendisk *disk)
 {
 	struct rmk_swapdev *d = disk->private_data;
 
-	rmk_remote_want(d->pool->remote);
+	rmk_remote_want(d->store->remote);
 	return 0;
 }
 
@@ -245,8 +245,8 @@ static void slot_free(struct block_device *bdev, unsigned long nr)
 	struct rmk_swapdev *d = bdev->bd_disk->private_data;
 
 	nr += get_start_sect(bdev) >> (PAGE_SHIFT - SECTOR_SHIFT);
-	if (in_task() && nr < d->pool->npages)
-		rmk_pool_discard(d->pool, nr, 1);
+	if (in_task() && nr < d->store->npages)
+		rmk_store_discard(d->store, nr, 1);
 }
 
 static const struct block_device_operations dev_ops = {
@@ -269,7 +269,7 @@ static int tags_init(struct rmk_swapdev *d)
 	return blk_mq_alloc_tag_set(&d->tags);
 }
 
-struct rmk_swapdev *rmk_swapdev_create(struct rmk_pool *pool, const char *name,
+struct rmk_swapdev *rmk_swapdev_create(struct rmk_store *store, const char *name,
 				       const struct attribute_group **groups)
 {
 	static const struct rmk_blk_limits limits = {
@@ -284,7 +284,7 @@ struct rmk_swapdev *rmk_swapdev_create(struct rmk_pool *pool, const char *name,
 
 	if (!d)
 		return ERR_PTR(-ENOMEM);
-	d->pool = pool;
+	d->store = store;
 	err = tags_init(d);
 	if (err)
 		goto free;
@@ -296,7 +296,7 @@ struct rmk_swapdev *rmk_swapdev_create(struct rmk_pool *pool, const char *name,
 	d->disk->fops = &dev_ops;
 	d->disk->private_data = d;
 	strscpy(d->disk->disk_name, name, sizeof(d->disk->disk_name));
-	set_capacity(d->disk, pool->npages << (PAGE_SHIFT - SECTOR_SHIFT));
+	set_capacity(d->disk, store->npages << (PAGE_SHIFT - SECTOR_SHIFT));
 	err = rmk_blk_add_disk(d->disk, groups);
 	if (!err)
 		return d;
@@ -321,9 +321,9 @@ void rmk_swapdev_destroy(struct rmk_swapdev *d)
 	kfree(d);
 }
 
-struct rmk_pool *rmk_swapdev_pool(struct device *dev)
+struct rmk_store *rmk_swapdev_store(struct device *dev)
 {
 	struct rmk_swapdev *d = dev_to_disk(dev)->private_data;
 
-	return d->pool;
+	return d->store;
 }

@@ -8,12 +8,12 @@
 #include <linux/types.h>
 #include <linux/sysfs.h>
 
-#include "pool.h"
+#include "store.h"
 
 struct rmk_swapdev;
 
-/* A disk over pool, visible at once. name is "ramsterN". May sleep. ERR_PTR on failure. */
-struct rmk_swapdev *rmk_swapdev_create(struct rmk_pool *pool, const char *name,
+/* A disk over store, visible at once. name is "ramsterN". May sleep. ERR_PTR on failure. */
+struct rmk_swapdev *rmk_swapdev_create(struct rmk_store *store, const char *name,
 				       const struct attribute_group **groups);
 /* Try again what waited for a connection. Any context. */
 void rmk_swapdev_changed(struct rmk_swapdev *d);
@@ -23,7 +23,7 @@ void rmk_swapdev_changed(struct rmk_swapdev *d);
  */
 void rmk_swapdev_destroy(struct rmk_swapdev *d);
 
-/* The pool behind a gendisk's device, for sysfs. */
-struct rmk_pool *rmk_swapdev_pool(struct device *dev);
+/* The store behind a gendisk's device, for sysfs. */
+struct rmk_store *rmk_swapdev_store(struct device *dev);
 
 #endif /* RMK_SWAPDEV_H */

@@ -6,14 +6,14 @@
 #include <linux/device.h>
 #include <linux/kernel.h>
 
-#include "pool.h"
+#include "store.h"
 #include "swapdev.h"
 #include "sysfs.h"
 
 /* A read-only file: a number and how to get it. */
 struct value {
 	struct device_attribute attr;
-	u64 (*get)(struct rmk_pool *pool, u32 arg);
+	u64 (*get)(struct rmk_store *store, u32 arg);
 	u32 arg;
 };
 
@@ -21,32 +21,32 @@ static ssize_t show_value(struct device *dev, struct device_attribute *attr, cha
 {
 	struct value *v = container_of(attr, struct value, attr);
 
-	return sysfs_emit(buf, "%llu\n", v->get(rmk_swapdev_pool(dev), v->arg));
+	return sysfs_emit(buf, "%llu\n", v->get(rmk_swapdev_store(dev), v->arg));
 }
 
-static u64 get_counter(struct rmk_pool *pool, u32 arg)
+static u64 get_counter(struct rmk_store *store, u32 arg)
 {
-	return rmk_stats_sum(pool->stats, arg);
+	return rmk_stats_sum(store->stats, arg);
 }
 
-static u64 get_pages(struct rmk_pool *pool, u32 arg)
+static u64 get_pages(struct rmk_store *store, u32 arg)
 {
-	return rmk_stats_pages(pool->stats, arg);
+	return rmk_stats_pages(store->stats, arg);
 }
 
-static u64 get_counter_bytes(struct rmk_pool *pool, u32 arg)
+static u64 get_counter_bytes(struct rmk_store *store, u32 arg)
 {
-	return rmk_stats_sum(pool->stats, arg) << PAGE_SHIFT;
+	return rmk_stats_sum(store->stats, arg) << PAGE_SHIFT;
 }
 
-static u64 get_latency(struct rmk_pool *pool, u32 arg)
+static u64 get_latency(struct rmk_store *store, u32 arg)
 {
-	return rmk_stats_quantile(pool->stats, arg & 1, arg >> 1);
+	return rmk_stats_quantile(store->stats, arg & 1, arg >> 1);
 }
 
-static u64 get_metadata(struct rmk_pool *pool, u32 arg)
+static u64 get_metadata(struct rmk_store *store, u32 arg)
 {
-	return rmk_pool_metadata_bytes(pool);
+	return rmk_store_metadata_bytes(store);
 }
 
 /* Which member of a statistics struct; both consist of u64 and u32 by name, hence the switch. */
@@ -62,11 +62,11 @@ enum remote_value {
 	DENIED
 };
 
-static u64 get_remote(struct rmk_pool *pool, u32 arg)
+static u64 get_remote(struct rmk_store *store, u32 arg)
 {
 	struct rmk_slabs_stats s;
 
-	rmk_slabs_stats(pool->slabs, &s);
+	rmk_slabs_stats(store->slabs, &s);
 	switch ((enum remote_value)arg) {
 	case SLABS:
 		return s.slabs;
@@ -85,18 +85,18 @@ static u64 get_remote(struct rmk_pool *pool, u32 arg)
 	case FENCED:
 		return s.fenced;
 	case DENIED:
-		return rmk_remote_denied(pool->remote);
+		return rmk_remote_denied(store->remote);
 	}
 	return 0;
 }
 
 enum ztier_value { COMPRESSED_BYTES, ZPOOL_USED_BYTES, INCOMPRESSIBLE, REFUSED };
 
-static u64 get_ztier(struct rmk_pool *pool, u32 arg)
+static u64 get_ztier(struct rmk_store *store, u32 arg)
 {
 	struct rmk_ztier_stats s;
 
-	rmk_ztier_stats(pool->ztier, &s);
+	rmk_ztier_stats(store->ztier, &s);
 	switch ((enum ztier_value)arg) {
 	case COMPRESSED_BYTES:
 		return s.compressed_bytes;
@@ -159,7 +159,7 @@ static ssize_t zpool_limit_bytes_show(struct device *dev, struct device_attribut
 {
 	struct rmk_ztier_stats s;
 
-	rmk_ztier_stats(rmk_swapdev_pool(dev)->ztier, &s);
+	rmk_ztier_stats(rmk_swapdev_store(dev)->ztier, &s);
 	return sysfs_emit(buf, "%llu\n", s.limit_bytes);
 }
 
@@ -171,30 +171,30 @@ static ssize_t zpool_limit_bytes_store(struct device *dev, struct device_attribu
 
 	if (end == buf || (*end && *end != '\n'))
 		return -EINVAL;
-	rmk_ztier_set_limit(rmk_swapdev_pool(dev)->ztier, bytes);
+	rmk_ztier_set_limit(rmk_swapdev_store(dev)->ztier, bytes);
 	return len;
 }
 static DEVICE_ATTR_RW(zpool_limit_bytes);
 
 static ssize_t mm_stat_show(struct device *dev, struct device_attribute *attr, char *buf)
 {
-	struct rmk_pool *pool = rmk_swapdev_pool(dev);
+	struct rmk_store *store = rmk_swapdev_store(dev);
 	struct rmk_slabs_stats remote;
 	struct rmk_ztier_stats z;
 
-	rmk_slabs_stats(pool->slabs, &remote);
-	rmk_ztier_stats(pool->ztier, &z);
+	rmk_slabs_stats(store->slabs, &remote);
+	rmk_ztier_stats(store->ztier, &z);
 	return sysfs_emit(buf, "%8llu %8llu %8llu %8llu %8llu %8llu %8llu %8llu\n",
-			  get_pages(pool, CORE_REMOTE), get_pages(pool, CORE_ZSTD),
-			  get_pages(pool, CORE_SAME), get_pages(pool, CORE_LOST),
+			  get_pages(store, CORE_REMOTE), get_pages(store, CORE_ZSTD),
+			  get_pages(store, CORE_SAME), get_pages(store, CORE_LOST),
 			  remote.total_slots << PAGE_SHIFT, z.used_bytes, z.limit_bytes,
-			  rmk_pool_metadata_bytes(pool));
+			  rmk_store_metadata_bytes(store));
 }
 static DEVICE_ATTR_RO(mm_stat);
 
 static ssize_t donors_show(struct device *dev, struct device_attribute *attr, char *buf)
 {
-	return rmk_remote_show_donors(rmk_swapdev_pool(dev)->remote, buf);
+	return rmk_remote_show_donors(rmk_swapdev_store(dev)->remote, buf);
 }
 static DEVICE_ATTR_RO(donors);
 
