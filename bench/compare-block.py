@@ -105,7 +105,7 @@ def ramster(donor, borrower, module, size):
     donor.spawn(f"exec {BROKER}/ramsterd --listen={donor.ip} --donate={donation}")
     donor.check(f"for try in {{1..100}}; do {BROKER}/ramsterctl status &>/dev/null && exit; "
                 "sleep 0.1; done; exit 1", 30)
-    borrower.check(f"insmod {module} broker={donor.ip} size={size} slab_size={SLAB}")
+    borrower.check(f"insmod {module} broker={donor.ip} size={size} slab_size={SLAB} frontswap=0")
     return "/dev/ramster0"
 
 

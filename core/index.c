@@ -6,10 +6,14 @@
 #define SLOT_SHIFT 3
 #define SLAB_SHIFT (SLOT_SHIFT + CORE_SLOT_BITS)
 #define GEN_SHIFT  (SLAB_SHIFT + CORE_SLAB_BITS)
+/* of STAGED */
+#define BUFFER_SHIFT 3
+#define TAKEN_SHIFT  (BUFFER_SHIFT + CORE_BUFFER_BITS)
 
 #define MASK(bits) ((1ull << (bits)) - 1)
 
 core_static_assert(sizeof(struct core_entry) == 16, "an entry is 16 bytes");
+core_static_assert(CORE_WHERES <= WHERE_MASK + 1, "where fits its bits");
 core_static_assert(GEN_SHIFT + CORE_GENERATION_BITS == 64, "word0 is full");
 
 struct core_entry core_entry_empty(void)
@@ -42,6 +46,15 @@ struct core_entry core_entry_zstd(u64 handle, u32 crc)
 	return (struct core_entry){ handle | CORE_ZSTD, crc };
 }
 
+struct core_entry core_entry_staged(u32 buffer, u64 generation, u32 crc)
+{
+	u64 word0 = CORE_STAGED;
+
+	word0 |= (buffer & MASK(CORE_BUFFER_BITS)) << BUFFER_SHIFT;
+	word0 |= generation << TAKEN_SHIFT;
+	return (struct core_entry){ word0, crc };
+}
+
 enum core_where core_entry_where(struct core_entry e)
 {
 	return e.word0 & WHERE_MASK;
@@ -70,6 +83,11 @@ u64 core_entry_get_handle(struct core_entry e)
 u64 core_entry_get_word(struct core_entry e)
 {
 	return e.word1;
+}
+
+u32 core_entry_get_buffer(struct core_entry e)
+{
+	return (e.word0 >> BUFFER_SHIFT) & MASK(CORE_BUFFER_BITS);
 }
 
 u32 core_entry_get_crc(struct core_entry e)

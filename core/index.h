@@ -21,13 +21,16 @@ enum core_where {
 	CORE_ZSTD = 2,	 /* in the compressed tier */
 	CORE_SAME = 3,	 /* one 64-bit word repeated: held here */
 	CORE_LOST = 4,	 /* was remote, its donor is gone: reads fail until rewritten */
+	CORE_STAGED = 5, /* in a staging buffer, on its way to a tier */
+	CORE_WHERES,	 /* how many there are */
 };
 
 /*
  * word0: bits 0-2 where.
  *   REMOTE: bits 3-21 slot (< 2^19), bits 22-45 slab (< 2^24), bits 46-63 generation (low 18 bits)
  *   ZSTD:   the tier's handle, whose low three bits must be zero
- * word1: REMOTE, ZSTD: crc32c of the page in the low half (high half 0); SAME: the word.
+ *   STAGED: bits 3-22 buffer (< 2^20), bits 23-63 generation (low 41 bits)
+ * word1: REMOTE, ZSTD, STAGED: crc32c of the page in the low half (high half 0); SAME: the word.
  */
 struct core_entry {
 	u64 word0, word1;
@@ -36,6 +39,7 @@ struct core_entry {
 #define CORE_SLOT_BITS	     19
 #define CORE_SLAB_BITS	     24
 #define CORE_GENERATION_BITS 18
+#define CORE_BUFFER_BITS     20
 
 struct core_remote {
 	u32 slab;	/* index in the borrower's slab table, < 2^CORE_SLAB_BITS */
@@ -49,6 +53,8 @@ struct core_entry core_entry_lost(void);
 struct core_entry core_entry_same(u64 word);
 struct core_entry core_entry_remote(const struct core_remote *r);
 struct core_entry core_entry_zstd(u64 handle, u32 crc);
+/* buffer < 2^CORE_BUFFER_BITS; generation: how often that buffer was taken, kept in 41 bits */
+struct core_entry core_entry_staged(u32 buffer, u64 generation, u32 crc);
 
 enum core_where core_entry_where(struct core_entry e);
 bool core_entry_equal(struct core_entry a, struct core_entry b);
@@ -56,6 +62,7 @@ bool core_entry_equal(struct core_entry a, struct core_entry b);
 struct core_remote core_entry_get_remote(struct core_entry e);
 u64 core_entry_get_handle(struct core_entry e);
 u64 core_entry_get_word(struct core_entry e);
+u32 core_entry_get_buffer(struct core_entry e);
 u32 core_entry_get_crc(struct core_entry e);
 /* generation of entry and slab agree */
 bool core_entry_fresh(const struct core_remote *r, u32 slab_generation);

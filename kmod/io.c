@@ -20,12 +20,12 @@
 
 static struct workqueue_struct *io_wq;
 
-static u32 page_crc(const void *addr)
+u32 rmk_page_crc(const void *addr)
 {
 	return crc32c(~0u, addr, PAGE_SIZE);
 }
 
-static bool same_filled(const void *addr, u64 *word)
+bool rmk_page_same_filled(const void *addr, u64 *word)
 {
 	const u64 *p = addr;
 	const u32 last = PAGE_SIZE / sizeof(*p) - 1;
@@ -139,10 +139,12 @@ static struct rmk_slab *look_up(struct rmk_io *io, struct rmk_io_page *p)
 	spinlock_t *lock = rmk_store_lock(store, p->nr);
 	struct rmk_slab *slab = NULL;
 	struct core_remote where;
+	struct core_entry *at;
 	unsigned long flags;
 
 	spin_lock_irqsave(lock, flags);
-	p->entry = store->index[p->nr];
+	at = rmk_store_entry(store, p->nr);
+	p->entry = at ? *at : core_entry_empty();
 	if (core_entry_where(p->entry) == CORE_REMOTE) {
 		where = core_entry_get_remote(p->entry);
 		slab = rmk_slabs_find(store->slabs, &where);
@@ -170,6 +172,15 @@ static int decompress(struct rmk_io *io, struct rmk_io_page *p)
 	return err;
 }
 
+static int unstage(struct rmk_io *io, struct rmk_io_page *p)
+{
+	void *addr = rmk_kmap(p->page);
+	bool there = rmk_stage_read(io->store->stage, p->entry, addr);
+
+	rmk_kunmap(addr);
+	return there ? 0 : -EAGAIN;
+}
+
 /*
  * Does the page hold what was stored? If not: corrupt (-EIO), or overwritten
  * meanwhile (-EAGAIN).
@@ -177,7 +188,7 @@ static int decompress(struct rmk_io *io, struct rmk_io_page *p)
 static int verify(struct rmk_io *io, struct rmk_io_page *p)
 {
 	void *addr = rmk_kmap(p->page);
-	u32 crc = page_crc(addr);
+	u32 crc = rmk_page_crc(addr);
 
 	rmk_kunmap(addr);
 	p->crc = core_entry_get_crc(p->entry);
@@ -186,7 +197,7 @@ static int verify(struct rmk_io *io, struct rmk_io_page *p)
 	if (!core_entry_equal(rmk_store_peek(io->store, p->nr), p->entry))
 		return -EAGAIN;
 	rmk_count(io->store->stats, RMK_CRC_ERRORS, 1);
-	pr_err_ratelimited(KBUILD_MODNAME ": page %llu came back wrong: crc %08x, stored %08x\n",
+	pr_err_ratelimited(KBUILD_MODNAME ": page %u came back wrong: crc %08x, stored %08x\n",
 			   p->nr, crc, p->crc);
 	return -EIO;
 }
@@ -223,6 +234,9 @@ static void get_local(struct rmk_io *io, struct rmk_io_page *p)
 		break;
 	case CORE_ZSTD:
 		err = decompress(io, p) ?: verify(io, p);
+		break;
+	case CORE_STAGED:
+		err = unstage(io, p) ?: verify(io, p);
 		break;
 	default: /* lost; or remote in a slab that there is not */
 		err = -EIO;
@@ -394,11 +408,11 @@ static void prepare(struct rmk_io *io, struct rmk_io_page *p)
 	if (io->move)
 		return;
 	addr = rmk_kmap(p->page);
-	if (same_filled(addr, &word)) {
+	if (rmk_page_same_filled(addr, &word)) {
 		p->entry = core_entry_same(word);
 		publish(io, p, true);
 	} else {
-		p->crc = page_crc(addr);
+		p->crc = rmk_page_crc(addr);
 	}
 	rmk_kunmap(addr);
 }

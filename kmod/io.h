@@ -25,7 +25,7 @@ enum rmk_io_page_state {
 
 struct rmk_io_page {
 	struct page *page; /* all PAGE_SIZE of it */
-	u64 nr;		   /* which page of the device */
+	u32 nr;		   /* page number of the store */
 	struct core_entry
 		entry; /* get: what was found; put: what is published, then what it replaced */
 	struct core_entry expect; /* move: what must still be there */
@@ -82,6 +82,11 @@ void rmk_io_get(struct rmk_io *io);
  * context; does not sleep.
  */
 void rmk_io_put(struct rmk_io *io);
+
+/* Of PAGE_SIZE bytes. */
+u32 rmk_page_crc(const void *addr);
+/* Does one 64-bit word fill the page? */
+bool rmk_page_same_filled(const void *addr, u64 *word);
 
 int rmk_io_module_init(void);
 void rmk_io_module_exit(void);

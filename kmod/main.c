@@ -8,20 +8,26 @@
 #include <linux/slab.h>
 #include <linux/uuid.h>
 
+#include "fetch.h"
+#include "frontswap.h"
 #include "io.h"
 #include "mover.h"
 #include "params.h"
 #include "store.h"
 #include "swapdev.h"
 #include "sysfs.h"
+#include "writer.h"
 
 /* modprobe gives up on silent donors after this. */
 #define WAIT_LIVE_MS 8000
+/* Pages that fronts have handed over and the wire has not taken: 1 MiB, some 10 ms of a slow wire. */
+#define STAGE_BUFFERS 256
 
 static struct rmk_params params;
 static struct rmk_store *store;
 static struct rmk_remote *remote;
 static struct rmk_mover *mover;
+static struct rmk_writer *writer;
 static struct rmk_swapdev *swapdev;
 
 /*
@@ -63,29 +69,40 @@ static const struct rmk_remote_ops remote_ops = {
 	.changed = on_changed,
 };
 
+static int no_memory(void)
+{
+	pr_err("no memory for the index of a device of %llu MiB; give a smaller size=\n",
+	       params.npages >> (20 - PAGE_SHIFT));
+	return -ENOMEM;
+}
+
 static int tiers_init(void)
 {
 	int err;
 
-	store = rmk_store_create(params.npages);
-	if (IS_ERR(store)) {
-		pr_err("no memory for the index of a device of %llu MiB; give a smaller size=\n",
-		       params.npages >> (20 - PAGE_SHIFT));
-		return PTR_ERR(store);
-	}
+	store = rmk_store_create(min(params.npages + rmk_frontswap_capacity(), RMK_MAX_PAGES));
+	if (IS_ERR(store))
+		return no_memory();
 	store->ztier = rmk_ztier_create(params.zpool_bytes);
 	if (IS_ERR(store->ztier)) {
 		err = PTR_ERR(store->ztier);
 		goto destroy_store;
 	}
+	store->stage = rmk_stage_create(STAGE_BUFFERS);
+	if (IS_ERR(store->stage)) {
+		err = PTR_ERR(store->stage);
+		goto destroy_ztier;
+	}
 	remote = rmk_remote_create(params.slab_bytes, &remote_ops, NULL);
 	if (IS_ERR(remote)) {
 		err = PTR_ERR(remote);
-		goto destroy_ztier;
+		goto destroy_stage;
 	}
 	store->remote = remote;
 	store->slabs = rmk_remote_slabs(remote);
 	return 0;
+destroy_stage:
+	rmk_stage_destroy(store->stage);
 destroy_ztier:
 	rmk_ztier_destroy(store->ztier);
 destroy_store:
@@ -99,6 +116,7 @@ static void tiers_exit(void)
 	rmk_remote_stop(remote);
 	rmk_store_drop_all(store);
 	rmk_remote_destroy(remote);
+	rmk_stage_destroy(store->stage);
 	rmk_ztier_destroy(store->ztier);
 	rmk_store_destroy(store);
 }
@@ -143,10 +161,11 @@ static int donors_init(void)
 
 static int swapdev_init(void)
 {
-	struct rmk_swapdev *d = rmk_swapdev_create(store, "ramster0", rmk_sysfs_groups);
+	struct rmk_swapdev *d =
+		rmk_swapdev_create(store, params.npages, "ramster0", rmk_sysfs_groups);
 
 	if (IS_ERR(d))
-		return PTR_ERR(d);
+		return PTR_ERR(d) == -ENOMEM ? no_memory() : PTR_ERR(d);
 	LISTEN(swapdev, d);
 	return 0;
 }
@@ -161,26 +180,39 @@ static int __init ramster_init(void)
 	err = rmk_io_module_init();
 	if (err)
 		return err;
-	err = tiers_init();
+	err = rmk_fetch_module_init();
 	if (err)
 		goto io_exit;
+	err = tiers_init();
+	if (err)
+		goto fetch_exit;
 	err = mover_init();
 	if (err)
 		goto tiers_exit;
+	writer = rmk_writer_create(store);
+	if (IS_ERR(writer)) {
+		err = PTR_ERR(writer);
+		goto mover_exit;
+	}
 	err = donors_init();
 	if (err)
-		goto mover_exit;
+		goto writer_exit;
 	err = swapdev_init();
 	if (err)
-		goto mover_exit;
+		goto writer_exit;
 	pr_info("ramster0: %llu MiB, slabs of %llu MiB\n", params.npages >> (20 - PAGE_SHIFT),
 		params.slab_bytes >> 20);
+	rmk_frontswap_start(store, writer, rmk_swapdev_major(swapdev));
 	return 0;
 
+writer_exit:
+	rmk_writer_destroy(writer);
 mover_exit:
 	mover_exit();
 tiers_exit:
 	tiers_exit();
+fetch_exit:
+	rmk_fetch_module_exit();
 io_exit:
 	rmk_io_module_exit();
 	return err;
@@ -192,8 +224,10 @@ static void __exit ramster_exit(void)
 
 	LISTEN(swapdev, NULL);
 	rmk_swapdev_destroy(d);
+	rmk_writer_destroy(writer);
 	mover_exit();
 	tiers_exit();
+	rmk_fetch_module_exit();
 	rmk_io_module_exit();
 }
 

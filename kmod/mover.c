@@ -51,7 +51,7 @@ static void wait_moved(struct rmk_mover *m)
 		pr_warn_ratelimited("moving %u pages takes long\n", m->io.npages);
 }
 
-static void batch_add(struct rmk_mover *m, u64 nr)
+static void batch_add(struct rmk_mover *m, u32 nr)
 {
 	struct rmk_io_page *p = &m->io.page[m->io.npages];
 
@@ -122,7 +122,7 @@ static u32 gather(struct rmk_mover *m, struct rmk_slab *slab, u32 slot)
 	     slot = rmk_slab_next_used(slab, slot + 1)) {
 		u32 nr = READ_ONCE(slab->owner[slot]);
 
-		if (nr < m->store->npages && lies_in(slab, rmk_store_peek(m->store, nr), slot))
+		if (nr < m->store->capacity && lies_in(slab, rmk_store_peek(m->store, nr), slot))
 			batch_add(m, nr);
 	}
 	return slot;
@@ -158,7 +158,7 @@ static void write_off(struct rmk_mover *m, struct rmk_slab *slab)
 	     slot = rmk_slab_next_used(slab, slot + 1)) {
 		u32 nr = READ_ONCE(slab->owner[slot]);
 
-		if (nr >= m->store->npages)
+		if (nr >= m->store->capacity)
 			continue;
 		e = rmk_store_peek(m->store, nr);
 		if (!lies_in(slab, e, slot) ||
@@ -197,11 +197,12 @@ static u32 empty_slabs(struct rmk_mover *m)
 static void gather_compressed(struct rmk_mover *m)
 {
 	struct rmk_store *store = m->store;
+	u64 end = (u64)READ_ONCE(store->end) << RMK_SEGMENT_SHIFT;
 	u32 n;
 
 	m->io.npages = 0;
 	for (n = 0; n < SCAN_PAGES && m->io.npages < RMK_IO_PAGES; n++) {
-		if (m->cursor >= store->npages)
+		if (m->cursor >= end)
 			m->cursor = 0;
 		if (core_entry_where(rmk_store_peek(store, m->cursor)) == CORE_ZSTD)
 			batch_add(m, m->cursor);

@@ -13,9 +13,7 @@
 #include <net/net_namespace.h>
 
 #include "params.h"
-
-/* Page numbers of the device are kept in 32 bits per slot of a slab. */
-#define MAX_PAGES BIT_ULL(32)
+#include "store.h"
 
 static char *broker;
 module_param(broker, charp, 0444);
@@ -65,7 +63,7 @@ static int parse_size(struct rmk_params *p)
 	if (size && parse_bytes("size", size, &bytes))
 		return -EINVAL;
 	p->npages = bytes >> PAGE_SHIFT;
-	if (bytes >= 1u << 20 && p->npages <= MAX_PAGES)
+	if (bytes >= 1u << 20 && p->npages <= RMK_MAX_PAGES)
 		return 0;
 	pr_err("size=%s is out of range: 1M to 16T\n", size ?: "(twice the RAM)");
 	return -EINVAL;

@@ -25,12 +25,17 @@ enum rmk_counter {
 	RMK_CRC_ERRORS,	 /* pages that came back wrong, and were not handed out */
 	RMK_READ_ERRORS, /* pages that the front was told it cannot have */
 	RMK_WRITE_ERRORS,
+	RMK_FRONTSWAP_STORES,
+	RMK_FRONTSWAP_FAILED_STORES, /* went to the swap device alone */
+	RMK_FRONTSWAP_LOADS,
+	RMK_FRONTSWAP_FAILED_LOADS,
+	RMK_FRONTSWAP_INVALIDATES,
 	RMK_COUNTERS,
 };
 
 struct rmk_stats {
 	u64 counter[RMK_COUNTERS];
-	s64 pages[CORE_LOST + 1];    /* stored now, by enum core_where; one CPU's may be negative */
+	s64 pages[CORE_WHERES];	     /* stored now, by enum core_where; one CPU's may be negative */
 	struct core_hist latency[2]; /* ns from request to completion, [write] */
 };
 

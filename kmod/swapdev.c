@@ -10,8 +10,6 @@
 #define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
 
 #include <linux/ktime.h>
-#include <linux/module.h>
-#include <linux/sched/stat.h>
 #include <linux/sched/task_stack.h>
 #include <linux/slab.h>
 
@@ -29,23 +27,10 @@
 #define DEMAND_PAGES 8
 #define MAX_DISCARD  (64u << 20)
 
-/*
- * A lone read whose submitter will sleep until it ends is waited for on the
- * spot, because going to sleep and being woken costs as much as a fast wire
- * does. Only while no other task wants the CPU: it may be about to read too. The
- * limit and the average keep the CPU asleep where reads take longer anyway. Not
- * for asynchronous I/O: who submits that may be about to submit more.
- */
-static unsigned int poll_us = 60;
-module_param(poll_us, uint, 0644);
-MODULE_PARM_DESC(
-	poll_us,
-	"wait for a single swap-in or synchronous direct read this long before sleeping, in microseconds (default 60; 0: never)");
-
 struct rmk_swapdev {
 	struct rmk_store *store;
-	atomic_t reading; /* reads under way */
-	u32 read_ns;	  /* what a read takes, moving average over 8; racy by design */
+	u64 npages;
+	u32 first; /* number of the first page */
 	struct gendisk *disk;
 	struct blk_mq_tag_set tags;
 };
@@ -74,10 +59,8 @@ static void end(struct request *rq, int err)
 	if (err)
 		rmk_count(stats, write ? RMK_WRITE_ERRORS : RMK_READ_ERRORS, cmd->io.npages);
 	rmk_stats_latency(stats, write, ns);
-	if (!write) {
-		d->read_ns += ((s64)min_t(u64, ns, NSEC_PER_SEC) - (s64)d->read_ns) / 8;
-		atomic_dec(&d->reading);
-	}
+	if (!write)
+		rmk_poll_end(&d->store->poll, ns);
 	WRITE_ONCE(cmd->ends, cmd->ends + 1);
 	blk_mq_end_request(rq, errno_to_blk_status(err));
 }
@@ -100,10 +83,15 @@ static void io_done(struct rmk_io *io)
 	blk_mq_delay_kick_requeue_list(rq->q, RETRY_MS);
 }
 
-/* Whole pages only: the queue's limits promise it for everything that obeys them. */
-static bool set_pages(struct request *rq, struct rmk_io *io)
+static u32 first_page(const struct rmk_swapdev *d, const struct request *rq)
 {
-	u64 nr = blk_rq_pos(rq) >> (PAGE_SHIFT - SECTOR_SHIFT);
+	return d->first + (blk_rq_pos(rq) >> (PAGE_SHIFT - SECTOR_SHIFT));
+}
+
+/* Whole pages only: the queue's limits promise it for everything that obeys them. */
+static bool set_pages(const struct rmk_swapdev *d, struct request *rq, struct rmk_io *io)
+{
+	u32 nr = first_page(d, rq);
 	struct req_iterator iter;
 	struct bio_vec bv;
 	u32 off;
@@ -140,15 +128,14 @@ static bool submitter_waits(const struct request *rq)
 	return mark == current || object_is_on_stack(mark);
 }
 
-/* The request may end, and its memory serve another, while we look: then ends moves on. */
+/*
+ * Only where the submitter sleeps until the read has ended: with asynchronous
+ * I/O it may be about to submit more. The request may end, and its memory serve
+ * another, while we look: then ends moves on.
+ */
 static void wait_briefly(struct rmk_swapdev *d, struct command *cmd, u32 ends, u64 start)
 {
-	u64 limit = (u64)READ_ONCE(poll_us) * NSEC_PER_USEC;
-
-	if (atomic_read(&d->reading) != 1 || READ_ONCE(d->read_ns) > limit)
-		return;
-	while (READ_ONCE(cmd->ends) == ends && single_task_running() &&
-	       ktime_get_ns() - start < limit)
+	while (READ_ONCE(cmd->ends) == ends && rmk_poll_on(&d->store->poll, start))
 		cpu_relax();
 }
 
@@ -159,7 +146,7 @@ static void transfer(struct rmk_swapdev *d, struct request *rq, struct command *
 	u32 ends = cmd->ends;
 	bool wait;
 
-	if (!set_pages(rq, io)) {
+	if (!set_pages(d, rq, io)) {
 		pr_warn_once("refused a request whose buffers are not page-aligned\n");
 		io->npages = 0;
 		end(rq, -EINVAL);
@@ -190,7 +177,7 @@ static blk_status_t queue_rq(struct blk_mq_hw_ctx *hctx, const struct blk_mq_que
 		cmd->since = jiffies;
 		cmd->start = ktime_get_ns();
 		if (req_op(rq) == REQ_OP_READ)
-			atomic_inc(&d->reading);
+			rmk_poll_begin(&d->store->poll);
 	}
 	switch (req_op(rq)) {
 	case REQ_OP_READ:
@@ -199,8 +186,7 @@ static blk_status_t queue_rq(struct blk_mq_hw_ctx *hctx, const struct blk_mq_que
 		return BLK_STS_OK;
 	case REQ_OP_DISCARD:
 	case REQ_OP_WRITE_ZEROES:
-		rmk_store_discard(d->store, blk_rq_pos(rq) >> (PAGE_SHIFT - SECTOR_SHIFT),
-				  blk_rq_bytes(rq) >> PAGE_SHIFT);
+		rmk_store_discard(d->store, first_page(d, rq), blk_rq_bytes(rq) >> PAGE_SHIFT);
 		blk_mq_end_request(rq, BLK_STS_OK);
 		return BLK_STS_OK;
 	default:
@@ -245,8 +231,8 @@ static void slot_free(struct block_device *bdev, unsigned long nr)
 	struct rmk_swapdev *d = bdev->bd_disk->private_data;
 
 	nr += get_start_sect(bdev) >> (PAGE_SHIFT - SECTOR_SHIFT);
-	if (in_task() && nr < d->store->npages)
-		rmk_store_discard(d->store, nr, 1);
+	if (in_task() && nr < d->npages)
+		rmk_store_discard(d->store, d->first + nr, 1);
 }
 
 static const struct block_device_operations dev_ops = {
@@ -269,7 +255,7 @@ static int tags_init(struct rmk_swapdev *d)
 	return blk_mq_alloc_tag_set(&d->tags);
 }
 
-struct rmk_swapdev *rmk_swapdev_create(struct rmk_store *store, const char *name,
+struct rmk_swapdev *rmk_swapdev_create(struct rmk_store *store, u64 npages, const char *name,
 				       const struct attribute_group **groups)
 {
 	static const struct rmk_blk_limits limits = {
@@ -285,6 +271,11 @@ struct rmk_swapdev *rmk_swapdev_create(struct rmk_store *store, const char *name
 	if (!d)
 		return ERR_PTR(-ENOMEM);
 	d->store = store;
+	d->npages = npages;
+	err = rmk_store_take(store, DIV_ROUND_UP_ULL(npages, RMK_SEGMENT),
+			     GFP_KERNEL | __GFP_RETRY_MAYFAIL, &d->first);
+	if (err)
+		goto free;
 	err = tags_init(d);
 	if (err)
 		goto free;
@@ -296,7 +287,7 @@ struct rmk_swapdev *rmk_swapdev_create(struct rmk_store *store, const char *name
 	d->disk->fops = &dev_ops;
 	d->disk->private_data = d;
 	strscpy(d->disk->disk_name, name, sizeof(d->disk->disk_name));
-	set_capacity(d->disk, store->npages << (PAGE_SHIFT - SECTOR_SHIFT));
+	set_capacity(d->disk, npages << (PAGE_SHIFT - SECTOR_SHIFT));
 	err = rmk_blk_add_disk(d->disk, groups);
 	if (!err)
 		return d;
@@ -319,6 +310,11 @@ void rmk_swapdev_destroy(struct rmk_swapdev *d)
 	rmk_blk_put_disk(d->disk);
 	blk_mq_free_tag_set(&d->tags);
 	kfree(d);
+}
+
+int rmk_swapdev_major(const struct rmk_swapdev *d)
+{
+	return MAJOR(disk_devt(d->disk));
 }
 
 struct rmk_store *rmk_swapdev_store(struct device *dev)

@@ -12,8 +12,8 @@
 
 struct rmk_swapdev;
 
-/* A disk over store, visible at once. name is "ramsterN". May sleep. ERR_PTR on failure. */
-struct rmk_swapdev *rmk_swapdev_create(struct rmk_store *store, const char *name,
+/* A disk over npages of store's, visible at once. name is "ramsterN". May sleep. ERR_PTR. */
+struct rmk_swapdev *rmk_swapdev_create(struct rmk_store *store, u64 npages, const char *name,
 				       const struct attribute_group **groups);
 /* Try again what waited for a connection. Any context. */
 void rmk_swapdev_changed(struct rmk_swapdev *d);
@@ -22,6 +22,9 @@ void rmk_swapdev_changed(struct rmk_swapdev *d);
  * sessions' time-outs.
  */
 void rmk_swapdev_destroy(struct rmk_swapdev *d);
+
+/* Its device number's major. */
+int rmk_swapdev_major(const struct rmk_swapdev *d);
 
 /* The store behind a gendisk's device, for sysfs. */
 struct rmk_store *rmk_swapdev_store(struct device *dev);

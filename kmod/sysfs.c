@@ -6,6 +6,7 @@
 #include <linux/device.h>
 #include <linux/kernel.h>
 
+#include "frontswap.h"
 #include "store.h"
 #include "swapdev.h"
 #include "sysfs.h"
@@ -149,6 +150,12 @@ VALUE(retries, get_counter, RMK_RETRIES);
 VALUE(crc_errors, get_counter, RMK_CRC_ERRORS);
 VALUE(read_errors, get_counter, RMK_READ_ERRORS);
 VALUE(write_errors, get_counter, RMK_WRITE_ERRORS);
+VALUE(staged_pages, get_pages, CORE_STAGED);
+VALUE(frontswap_stores, get_counter, RMK_FRONTSWAP_STORES);
+VALUE(frontswap_failed_stores, get_counter, RMK_FRONTSWAP_FAILED_STORES);
+VALUE(frontswap_loads, get_counter, RMK_FRONTSWAP_LOADS);
+VALUE(frontswap_failed_loads, get_counter, RMK_FRONTSWAP_FAILED_LOADS);
+VALUE(frontswap_invalidates, get_counter, RMK_FRONTSWAP_INVALIDATES);
 /* per mille of the distribution above the direction bit */
 VALUE(read_p50_ns, get_latency, 500 << 1);
 VALUE(read_p99_ns, get_latency, 990 << 1);
@@ -175,6 +182,22 @@ static ssize_t zpool_limit_bytes_store(struct device *dev, struct device_attribu
 	return len;
 }
 static DEVICE_ATTR_RW(zpool_limit_bytes);
+
+static ssize_t frontswap_pages_show(struct device *dev, struct device_attribute *attr, char *buf)
+{
+	return sysfs_emit(buf, "%llu\n", rmk_frontswap_pages());
+}
+
+/* Writing N pulls pages back until N are left. */
+static ssize_t frontswap_pages_store(struct device *dev, struct device_attribute *attr,
+				     const char *buf, size_t len)
+{
+	u64 target;
+	int err = kstrtou64(buf, 0, &target) ?: rmk_frontswap_shrink(target);
+
+	return err ?: len;
+}
+static DEVICE_ATTR_RW(frontswap_pages);
 
 static ssize_t mm_stat_show(struct device *dev, struct device_attribute *attr, char *buf)
 {
@@ -233,6 +256,13 @@ static struct attribute *attrs[] = { &dev_attr_mm_stat.attr,
 				     &value_crc_errors.attr.attr,
 				     &value_read_errors.attr.attr,
 				     &value_write_errors.attr.attr,
+				     &value_staged_pages.attr.attr,
+				     &dev_attr_frontswap_pages.attr,
+				     &value_frontswap_stores.attr.attr,
+				     &value_frontswap_failed_stores.attr.attr,
+				     &value_frontswap_loads.attr.attr,
+				     &value_frontswap_failed_loads.attr.attr,
+				     &value_frontswap_invalidates.attr.attr,
 				     &value_read_p50_ns.attr.attr,
 				     &value_read_p99_ns.attr.attr,
 				     &value_write_p50_ns.attr.attr,

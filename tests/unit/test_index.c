@@ -49,6 +49,24 @@ static void remote(void)
 	}
 }
 
+static void staged(void)
+{
+	u32 i;
+
+	for (i = 0; i < 100000; i++) {
+		u32 buffer = unit_below(1u << CORE_BUFFER_BITS), crc = (u32)unit_random();
+		u64 generation = unit_random() >> 23;
+		struct core_entry e = core_entry_staged(buffer, generation, crc);
+
+		CU_ASSERT_EQUAL(core_entry_where(e), CORE_STAGED);
+		CU_ASSERT_EQUAL(core_entry_get_buffer(e), buffer);
+		CU_ASSERT_EQUAL(core_entry_get_crc(e), crc);
+		/* taken again, the same buffer with the same content is another entry */
+		CU_ASSERT_FALSE(
+			core_entry_equal(e, core_entry_staged(buffer, generation + 1, crc)));
+	}
+}
+
 /* A slab's generation has 32 bits, the entry keeps the low ones: only these count. */
 static void freshness(void)
 {
@@ -274,6 +292,7 @@ static void coherence(void)
 CU_TestInfo unit_tests[] = {
 	{ "the empty entry is all zeros", empty_is_zero },
 	{ "remote entries", remote },
+	{ "staged entries", staged },
 	{ "generations", freshness },
 	{ "overlong fields", overlong_fields },
 	{ "zstd and same-filled entries", zstd_and_same },

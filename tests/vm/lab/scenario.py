@@ -169,6 +169,8 @@ class Scenario:
         borrower = borrower or self.borrowers[0]
         if brokers is None:
             brokers = [donor.ip for donor in self.donors if donor is not borrower]
+        if "frontswap" not in parameters:
+            parameters += " frontswap=0"    # it would pin the module
         return f"insmod {self.module} broker={','.join(brokers)} {parameters}"
 
     def load_module(self, parameters="", borrower=None, brokers=None, timeout=60):

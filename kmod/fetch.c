@@ -1,0 +1,83 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * fetch.c - one page, now.
+ */
+#define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
+
+#include <linux/completion.h>
+#include <linux/delay.h>
+#include <linux/ktime.h>
+#include <linux/mempool.h>
+#include <linux/mm.h>
+
+#include "fetch.h"
+#include "io.h"
+
+/* So many fetches always find memory; more wait for one of them to end. */
+#define RESERVE 16
+/* While a donor does not answer: how often to ask. */
+#define RETRY_MS 10
+
+struct fetch {
+	struct completion done;
+	struct rmk_io io;
+};
+
+static mempool_t *fetches;
+
+static void fetch_done(struct rmk_io *io)
+{
+	complete(&container_of(io, struct fetch, io)->done);
+}
+
+static int fetch_once(struct fetch *f)
+{
+	struct rmk_store *store = f->io.store;
+	u64 start = ktime_get_ns(), ns;
+
+	reinit_completion(&f->done);
+	rmk_poll_begin(&store->poll);
+	rmk_io_get(&f->io);
+	while (!completion_done(&f->done) && rmk_poll_on(&store->poll, start))
+		cpu_relax();
+	/* Work requests end by themselves, or when the session gives up on the donor. */
+	while (!wait_for_completion_timeout(&f->done, 30 * HZ))
+		pr_warn_ratelimited("reading page %u takes long\n", f->io.page[0].nr);
+	ns = ktime_get_ns() - start;
+	rmk_poll_end(&store->poll, ns);
+	rmk_stats_latency(store->stats, false, ns);
+	if (!f->io.err && core_entry_where(f->io.page[0].entry) == CORE_EMPTY)
+		return -ENOENT;
+	return f->io.err;
+}
+
+int rmk_fetch(struct rmk_store *store, u32 nr, struct page *page, unsigned long patience)
+{
+	unsigned long end = jiffies + patience;
+	struct fetch *f = mempool_alloc(fetches, GFP_NOIO | __GFP_NOWARN);
+	int err;
+
+	init_completion(&f->done);
+	rmk_io_init(&f->io, store, fetch_done);
+	f->io.lane = RMK_LANE_DEMAND;
+	f->io.npages = 1;
+	f->io.page[0].page = page;
+	f->io.page[0].nr = nr;
+	while ((err = fetch_once(f)) == -EAGAIN && time_before(jiffies, end)) {
+		rmk_count(store->stats, RMK_RETRIES, 1);
+		msleep(RETRY_MS);
+	}
+	mempool_free(f, fetches);
+	return err;
+}
+
+int rmk_fetch_module_init(void)
+{
+	fetches = mempool_create_kmalloc_pool(RESERVE, sizeof(struct fetch));
+	return fetches ? 0 : -ENOMEM;
+}
+
+void rmk_fetch_module_exit(void)
+{
+	mempool_destroy(fetches);
+}

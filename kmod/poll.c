@@ -1,0 +1,29 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * poll.c - when to wait on the spot.
+ */
+#include <linux/ktime.h>
+#include <linux/module.h>
+#include <linux/sched/stat.h>
+
+#include "poll.h"
+
+static unsigned int poll_us = 60;
+module_param(poll_us, uint, 0644);
+MODULE_PARM_DESC(
+	poll_us,
+	"wait for a single swap-in or synchronous direct read this long before sleeping, in microseconds (default 60; 0: never)");
+
+void rmk_poll_end(struct rmk_poll *p, u64 ns)
+{
+	p->read_ns += ((s64)min_t(u64, ns, NSEC_PER_SEC) - (s64)p->read_ns) / 8;
+	atomic_dec(&p->reading);
+}
+
+bool rmk_poll_on(const struct rmk_poll *p, u64 start)
+{
+	u64 limit = (u64)READ_ONCE(poll_us) * NSEC_PER_USEC;
+
+	return atomic_read(&p->reading) == 1 && READ_ONCE(p->read_ns) <= limit &&
+	       single_task_running() && ktime_get_ns() - start < limit;
+}

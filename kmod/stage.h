@@ -1,0 +1,63 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * stage.h - staging buffers: pages that a front has handed over and that are
+ * on their way to a tier.
+ *
+ * A front whose page may change, or vanish, as soon as its call returns copies
+ * it into a buffer and publishes that. The writer (writer.h) stores it behind
+ * the front's back; until then the page is read from the buffer.
+ *
+ * A buffer has up to two owners: the index, as long as an entry names it, and
+ * the queue, from take until the writer is done with it. The last one out
+ * frees it. All calls but create and destroy: any context, do not sleep.
+ */
+#ifndef RMK_STAGE_H
+#define RMK_STAGE_H
+
+#include <linux/types.h>
+
+#include "../core/index.h"
+
+struct page;
+struct rmk_stage;
+
+/* A buffer as the writer and the filler see it. */
+struct rmk_staged {
+	u32 buffer;
+	u32 nr; /* page number; the filler's */
+	struct page *page;
+	struct core_entry entry; /* what the index holds while it is staged */
+};
+
+/* nbuffers: at most 2^CORE_BUFFER_BITS. May sleep. ERR_PTR(-ENOMEM). */
+struct rmk_stage *rmk_stage_create(u32 nbuffers);
+/* No buffer may be in use. */
+void rmk_stage_destroy(struct rmk_stage *stage);
+
+/* Take a free buffer for page nr, of the queue's: false if there is none. */
+bool rmk_stage_take(struct rmk_stage *stage, u32 nr, struct rmk_staged *out);
+/*
+ * The buffer is filled: make out->entry, to be published by the caller, who
+ * then calls rmk_stage_queue(). The index owns the buffer too from here on.
+ */
+void rmk_stage_filled(struct rmk_stage *stage, struct rmk_staged *out, u32 crc);
+/* To the end of the queue, or with first to its head: what the writer could not store. */
+void rmk_stage_queue(struct rmk_stage *stage, u32 buffer, bool first);
+/* The oldest of the queue, for the writer: false if it is empty. */
+bool rmk_stage_next(struct rmk_stage *stage, struct rmk_staged *out);
+
+/* An owner gives the buffer up. */
+void rmk_stage_release(struct rmk_stage *stage, u32 buffer);
+
+/*
+ * Copy what e names to dst. False: the buffer serves another page by now; the
+ * index knows better.
+ */
+bool rmk_stage_read(struct rmk_stage *stage, struct core_entry e, void *dst);
+
+bool rmk_stage_waiting(const struct rmk_stage *stage); /* is the queue not empty? */
+u32 rmk_stage_used(const struct rmk_stage *stage);     /* buffers */
+/* Wait until a buffer may be free, at most timeout jiffies. Sleeps. */
+void rmk_stage_wait(struct rmk_stage *stage, long timeout);
+
+#endif /* RMK_STAGE_H */

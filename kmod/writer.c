@@ -1,0 +1,227 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * writer.c - write-behind.
+ *
+ * A staged page is stored by a move: it is published only over the entry that
+ * names its buffer. What was overwritten or forgotten meanwhile stays so, and
+ * the copy that was made in vain is dropped.
+ *
+ * Lock: rmk_writer.lock, a leaf, interrupts off: the idle batches.
+ */
+#define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
+
+#include <linux/list.h>
+#include <linux/mm.h>
+#include <linux/vmalloc.h>
+#include <linux/wait.h>
+#include <linux/workqueue.h>
+
+#include "compat/kernel.h"
+#include "io.h"
+#include "writer.h"
+
+/* Batches on their way at once: one is being filled while others are on the wire. */
+#define BATCHES 4
+/* When no tier took a page: how soon to try again. */
+#define STUCK_MS 100
+
+struct batch {
+	struct rmk_writer *w;
+	struct list_head node; /* of idle, or of nothing */
+	u32 buffer[RMK_IO_PAGES];
+	struct rmk_io io;
+};
+
+struct rmk_writer {
+	struct rmk_store *store;
+	struct workqueue_struct *wq;
+	struct delayed_work work;
+	bool stopping, stuck;
+	spinlock_t lock;
+	struct list_head idle;
+	u32 nidle;
+	wait_queue_head_t done;
+	struct batch batch[BATCHES];
+};
+
+static struct batch *take_idle(struct rmk_writer *w)
+{
+	struct batch *b;
+
+	spin_lock_irq(&w->lock);
+	b = list_first_entry_or_null(&w->idle, struct batch, node);
+	if (b) {
+		list_del_init(&b->node);
+		w->nidle--;
+	}
+	spin_unlock_irq(&w->lock);
+	return b;
+}
+
+static void put_idle(struct rmk_writer *w, struct batch *b)
+{
+	unsigned long flags;
+
+	spin_lock_irqsave(&w->lock, flags);
+	list_add(&b->node, &w->idle);
+	w->nidle++;
+	wake_up(&w->done); /* under the lock: destroy looks at nidle under it */
+	spin_unlock_irqrestore(&w->lock, flags);
+}
+
+static void kick(struct rmk_writer *w)
+{
+	u32 ms = READ_ONCE(w->stuck) ? STUCK_MS : 0;
+
+	if (!READ_ONCE(w->stopping))
+		queue_delayed_work(w->wq, &w->work, msecs_to_jiffies(ms));
+}
+
+/* Softirq or process context. */
+static void batch_done(struct rmk_io *io)
+{
+	struct batch *b = container_of(io, struct batch, io);
+	struct rmk_stage *stage = io->store->stage;
+	struct rmk_writer *w = b->w;
+	bool failed = false;
+	u32 i;
+
+	for (i = io->npages; i-- > 0;) { /* backwards: what goes back keeps its order */
+		if (io->page[i].state != RMK_PAGE_FAILED) {
+			rmk_stage_release(stage, b->buffer[i]);
+			continue;
+		}
+		failed = true;
+		rmk_stage_queue(stage, b->buffer[i], true);
+	}
+	WRITE_ONCE(w->stuck, failed);
+	if (rmk_stage_waiting(stage))
+		kick(w);
+	put_idle(w, b);
+}
+
+static void batch_add(struct batch *b, const struct rmk_staged *s)
+{
+	u32 i = b->io.npages++;
+
+	b->buffer[i] = s->buffer;
+	b->io.page[i].page = s->page;
+	b->io.page[i].nr = s->nr;
+	b->io.page[i].expect = s->entry;
+	b->io.page[i].crc = core_entry_get_crc(s->entry);
+}
+
+static void writer_work(struct work_struct *work)
+{
+	struct rmk_writer *w = container_of(to_delayed_work(work), struct rmk_writer, work);
+	struct rmk_staged s;
+	struct batch *b;
+
+	while (!READ_ONCE(w->stopping) && rmk_stage_waiting(w->store->stage)) {
+		b = take_idle(w);
+		if (!b)
+			return; /* the one that ends next kicks us */
+		b->io.npages = 0;
+		while (b->io.npages < RMK_IO_PAGES && rmk_stage_next(w->store->stage, &s))
+			batch_add(b, &s);
+		if (!b->io.npages) {
+			put_idle(w, b);
+			return;
+		}
+		rmk_io_put(&b->io);
+		if (READ_ONCE(w->stuck))
+			return;
+	}
+}
+
+bool rmk_writer_stuck(const struct rmk_writer *w)
+{
+	return READ_ONCE(w->stuck);
+}
+
+int rmk_writer_put(struct rmk_writer *w, u32 nr, const void *src)
+{
+	struct rmk_store *store = w->store;
+	struct core_entry old;
+	struct rmk_staged s;
+	void *dst;
+	u64 word;
+	u32 crc;
+
+	if (rmk_page_same_filled(src, &word)) {
+		if (!rmk_store_publish(store, nr, core_entry_same(word), NULL, &old))
+			return -ENOENT;
+		rmk_store_free_entry(store, old);
+		return 0;
+	}
+	if (!rmk_stage_take(store->stage, nr, &s))
+		return -EAGAIN;
+	dst = rmk_kmap(s.page);
+	memcpy(dst, src, PAGE_SIZE);
+	crc = rmk_page_crc(dst);
+	rmk_kunmap(dst);
+	rmk_stage_filled(store->stage, &s, crc);
+	if (!rmk_store_publish(store, nr, s.entry, NULL, &old)) {
+		rmk_stage_release(store->stage, s.buffer);
+		rmk_stage_release(store->stage, s.buffer);
+		return -ENOENT;
+	}
+	rmk_store_free_entry(store, old);
+	rmk_stage_queue(store->stage, s.buffer, false);
+	kick(w);
+	return 0;
+}
+
+/* ---- life ---- */
+
+struct rmk_writer *rmk_writer_create(struct rmk_store *store)
+{
+	struct rmk_writer *w = vzalloc(sizeof(*w));
+	u32 i;
+
+	if (!w)
+		return ERR_PTR(-ENOMEM);
+	w->wq = alloc_workqueue("ramster_writer", WQ_MEM_RECLAIM | WQ_HIGHPRI | RMK_WQ_PERCPU, 1);
+	if (!w->wq) {
+		vfree(w);
+		return ERR_PTR(-ENOMEM);
+	}
+	w->store = store;
+	spin_lock_init(&w->lock);
+	INIT_LIST_HEAD(&w->idle);
+	init_waitqueue_head(&w->done);
+	INIT_DELAYED_WORK(&w->work, writer_work);
+	for (i = 0; i < BATCHES; i++) {
+		struct batch *b = &w->batch[i];
+
+		b->w = w;
+		rmk_io_init(&b->io, store, batch_done);
+		b->io.move = true;
+		b->io.reclaim = true;
+		list_add(&b->node, &w->idle);
+		w->nidle++;
+	}
+	return w;
+}
+
+static bool all_idle(struct rmk_writer *w)
+{
+	bool idle;
+
+	spin_lock_irq(&w->lock);
+	idle = w->nidle == BATCHES;
+	spin_unlock_irq(&w->lock);
+	return idle;
+}
+
+void rmk_writer_destroy(struct rmk_writer *w)
+{
+	WRITE_ONCE(w->stopping, true);
+	cancel_delayed_work_sync(&w->work);
+	/* Work requests end by themselves, or when the session gives up on the donor. */
+	while (!wait_event_timeout(w->done, all_idle(w), 30 * HZ))
+		pr_warn_ratelimited("writing staged pages takes long\n");
+	cancel_delayed_work_sync(&w->work); /* a batch may have kicked it just before */
+	destroy_workqueue(w->wq);
+	vfree(w);
+}
