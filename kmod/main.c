@@ -8,6 +8,7 @@
 #include <linux/slab.h>
 #include <linux/uuid.h>
 
+#include "cleancache.h"
 #include "fetch.h"
 #include "frontswap.h"
 #include "io.h"
@@ -80,7 +81,9 @@ static int tiers_init(void)
 {
 	int err;
 
-	store = rmk_store_create(min(params.npages + rmk_frontswap_capacity(), RMK_MAX_PAGES));
+	store = rmk_store_create(
+		min(params.npages + rmk_frontswap_capacity() + rmk_cleancache_capacity(),
+		    RMK_MAX_PAGES));
 	if (IS_ERR(store))
 		return no_memory();
 	store->ztier = rmk_ztier_create(params.zpool_bytes);
@@ -202,6 +205,7 @@ static int __init ramster_init(void)
 		goto writer_exit;
 	pr_info("ramster0: %llu MiB, slabs of %llu MiB\n", params.npages >> (20 - PAGE_SHIFT),
 		params.slab_bytes >> 20);
+	rmk_cleancache_start(store, writer);
 	rmk_frontswap_start(store, writer, rmk_swapdev_major(swapdev));
 	return 0;
 

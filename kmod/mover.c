@@ -25,6 +25,8 @@
 #define HOME_PAGES 64
 /* While compressed pages wait for room: how often to look. */
 #define SHIP_MS 250
+/* Pages that may vanish and do, each time compressed ones find no room. */
+#define EVICT_PAGES 256
 /* Index entries looked at per turn in search of compressed pages: some milliseconds. */
 #define SCAN_PAGES BIT(18)
 
@@ -110,9 +112,20 @@ static bool lies_in(const struct rmk_slab *slab, struct core_entry e, u32 slot)
 	return where.slab == slab->index && where.slot == slot;
 }
 
+/* Such a page goes at once; its name finds nothing then. */
+static void vanish(struct rmk_mover *m, u32 nr, struct core_entry e)
+{
+	struct core_entry old;
+
+	if (!rmk_store_publish(m->store, nr, core_entry_empty(), &e, &old))
+		return;
+	rmk_store_free_entry(m->store, old);
+	rmk_count(m->store->stats, RMK_VANISHED, 1);
+}
+
 /*
  * Used slots whose pages are published there; a slot just taken by a put is not
- * yet, and waits for the next turn.
+ * yet, and waits for the next turn. Pages that may vanish do.
  */
 static u32 gather(struct rmk_mover *m, struct rmk_slab *slab, u32 slot)
 {
@@ -121,8 +134,16 @@ static u32 gather(struct rmk_mover *m, struct rmk_slab *slab, u32 slot)
 	     slot < slab->slots.n && m->io.npages < RMK_IO_PAGES;
 	     slot = rmk_slab_next_used(slab, slot + 1)) {
 		u32 nr = READ_ONCE(slab->owner[slot]);
+		struct core_entry e;
 
-		if (nr < m->store->capacity && lies_in(slab, rmk_store_peek(m->store, nr), slot))
+		if (nr >= m->store->capacity)
+			continue;
+		e = rmk_store_peek(m->store, nr);
+		if (!lies_in(slab, e, slot))
+			continue;
+		if (rmk_store_is_ephemeral(m->store, nr))
+			vanish(m, nr, e);
+		else
 			batch_add(m, nr);
 	}
 	return slot;
@@ -161,8 +182,13 @@ static void write_off(struct rmk_mover *m, struct rmk_slab *slab)
 		if (nr >= m->store->capacity)
 			continue;
 		e = rmk_store_peek(m->store, nr);
-		if (!lies_in(slab, e, slot) ||
-		    !rmk_store_publish(m->store, nr, core_entry_lost(), &e, &old))
+		if (!lies_in(slab, e, slot))
+			continue;
+		if (rmk_store_is_ephemeral(m->store, nr)) {
+			vanish(m, nr, e);
+			continue;
+		}
+		if (!rmk_store_publish(m->store, nr, core_entry_lost(), &e, &old))
 			continue;
 		rmk_slab_free_slots(slab, slot, 1);
 		lost++;
@@ -239,8 +265,10 @@ static bool ship(struct rmk_mover *m)
 	while (!READ_ONCE(m->stopping) && rmk_stats_pages(store->stats, CORE_ZSTD) &&
 	       !few_pages(store)) {
 		rmk_remote_want(store->remote);
-		if (!rmk_slabs_room(store->slabs))
+		if (!rmk_slabs_room(store->slabs)) {
+			rmk_store_evict(store, EVICT_PAGES);
 			return true;
+		}
 		gather_compressed(m);
 		if (!m->io.npages)
 			return true;

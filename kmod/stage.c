@@ -79,7 +79,7 @@ static void describe(struct rmk_stage *stage, struct buffer *b, struct rmk_stage
 	};
 }
 
-bool rmk_stage_take(struct rmk_stage *stage, u32 nr, struct rmk_staged *out)
+bool rmk_stage_take(struct rmk_stage *stage, struct rmk_staged *out)
 {
 	struct buffer *b;
 	unsigned long flags;
@@ -91,7 +91,6 @@ bool rmk_stage_take(struct rmk_stage *stage, u32 nr, struct rmk_staged *out)
 		stage->used++;
 		b->owners = 1;
 		b->generation++;
-		b->nr = nr;
 		describe(stage, b, out);
 	}
 	spin_unlock_irqrestore(&stage->lock, flags);
@@ -105,8 +104,18 @@ void rmk_stage_filled(struct rmk_stage *stage, struct rmk_staged *out, u32 crc)
 
 	spin_lock_irqsave(&stage->lock, flags);
 	b->crc = crc;
-	b->owners++;
 	describe(stage, b, out);
+	spin_unlock_irqrestore(&stage->lock, flags);
+}
+
+void rmk_stage_named(struct rmk_stage *stage, u32 buffer, u32 nr)
+{
+	struct buffer *b = &stage->buffers[buffer];
+	unsigned long flags;
+
+	spin_lock_irqsave(&stage->lock, flags);
+	b->nr = nr;
+	b->owners++;
 	spin_unlock_irqrestore(&stage->lock, flags);
 }
 

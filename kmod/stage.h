@@ -24,7 +24,7 @@ struct rmk_stage;
 /* A buffer as the writer and the filler see it. */
 struct rmk_staged {
 	u32 buffer;
-	u32 nr; /* page number; the filler's */
+	u32 nr; /* page number */
 	struct page *page;
 	struct core_entry entry; /* what the index holds while it is staged */
 };
@@ -34,13 +34,12 @@ struct rmk_stage *rmk_stage_create(u32 nbuffers);
 /* No buffer may be in use. */
 void rmk_stage_destroy(struct rmk_stage *stage);
 
-/* Take a free buffer for page nr, of the queue's: false if there is none. */
-bool rmk_stage_take(struct rmk_stage *stage, u32 nr, struct rmk_staged *out);
-/*
- * The buffer is filled: make out->entry, to be published by the caller, who
- * then calls rmk_stage_queue(). The index owns the buffer too from here on.
- */
+/* Take a free buffer, of the queue's: false if there is none. */
+bool rmk_stage_take(struct rmk_stage *stage, struct rmk_staged *out);
+/* The buffer is filled: makes out->entry. */
 void rmk_stage_filled(struct rmk_stage *stage, struct rmk_staged *out, u32 crc);
+/* The entry is about to be published for page nr: the index owns the buffer too. */
+void rmk_stage_named(struct rmk_stage *stage, u32 buffer, u32 nr);
 /* To the end of the queue, or with first to its head: what the writer could not store. */
 void rmk_stage_queue(struct rmk_stage *stage, u32 buffer, bool first);
 /* The oldest of the queue, for the writer: false if it is empty. */

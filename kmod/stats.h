@@ -25,11 +25,19 @@ enum rmk_counter {
 	RMK_CRC_ERRORS,	 /* pages that came back wrong, and were not handed out */
 	RMK_READ_ERRORS, /* pages that the front was told it cannot have */
 	RMK_WRITE_ERRORS,
+	RMK_VANISHED,	 /* ephemeral pages dropped: no room, or their slab went */
 	RMK_FRONTSWAP_STORES,
 	RMK_FRONTSWAP_FAILED_STORES, /* went to the swap device alone */
 	RMK_FRONTSWAP_LOADS,
 	RMK_FRONTSWAP_FAILED_LOADS,
 	RMK_FRONTSWAP_INVALIDATES,
+	RMK_CLEANCACHE_PUTS,
+	RMK_CLEANCACHE_FAILED_PUTS,   /* no number or memory for the page */
+	RMK_CLEANCACHE_DROPPED_PUTS,  /* no buffer was free */
+	RMK_CLEANCACHE_FILTERED_PUTS, /* the page was never active */
+	RMK_CLEANCACHE_HITS,
+	RMK_CLEANCACHE_MISSES,
+	RMK_CLEANCACHE_INVALIDATES,
 	RMK_COUNTERS,
 };
 

@@ -36,8 +36,9 @@ struct rmk_store *rmk_store_create(u64 capacity)
 	store->capacity = capacity;
 	store->segments = __vmalloc(max_segments(store) * sizeof(*store->segments), gfp);
 	store->taken = __vmalloc(BITS_TO_LONGS(max_segments(store)) * sizeof(long), gfp);
+	store->ephemeral = __vmalloc(BITS_TO_LONGS(max_segments(store)) * sizeof(long), gfp);
 	store->stats = alloc_percpu(struct rmk_stats);
-	if (!store->segments || !store->taken || !store->stats) {
+	if (!store->segments || !store->taken || !store->ephemeral || !store->stats) {
 		rmk_store_destroy(store);
 		return ERR_PTR(-ENOMEM);
 	}
@@ -55,6 +56,7 @@ void rmk_store_destroy(struct rmk_store *store)
 	for (i = 0; i < store->end; i++)
 		free_page((unsigned long)store->segments[i]);
 	free_percpu(store->stats);
+	vfree(store->ephemeral);
 	vfree(store->taken);
 	vfree(store->segments);
 	kfree(store);
@@ -121,8 +123,14 @@ void rmk_store_give_back(struct rmk_store *store, u32 nr)
 	u32 at = nr >> RMK_SEGMENT_SHIFT;
 
 	rmk_store_discard(store, nr, RMK_SEGMENT);
+	clear_bit(at, store->ephemeral);
 	llist_add((struct llist_node *)xchg(&store->segments[at], NULL), &store->dropped);
 	unclaim(store, at, 1);
+}
+
+void rmk_store_set_ephemeral(struct rmk_store *store, u32 nr)
+{
+	set_bit(nr >> RMK_SEGMENT_SHIFT, store->ephemeral);
 }
 
 void rmk_store_reap(struct rmk_store *store)

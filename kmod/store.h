@@ -37,12 +37,15 @@ struct rmk_store {
 	struct rmk_stage *stage;
 	struct rmk_stats __percpu *stats;
 	struct rmk_poll poll;
-	u64 capacity;			   /* numbers are below */
-	struct core_entry **segments;	   /* by number >> RMK_SEGMENT_SHIFT; NULL: none */
-	unsigned long *taken;		   /* which segments are; taking */
-	u32 nsegments;			   /* that are taken; taking */
-	u32 end;			   /* all taken ones are below; taking, or a hint */
-	spinlock_t taking;		   /* leaf */
+	u64 capacity;		      /* numbers are below */
+	struct core_entry **segments; /* by number >> RMK_SEGMENT_SHIFT; NULL: none */
+	unsigned long *taken;	      /* which segments are; taking */
+	unsigned long *ephemeral;     /* of which segments the pages may vanish */
+	u32 nsegments;		      /* that are taken; taking */
+	u32 end;		      /* all taken ones are below; taking, or a hint */
+	spinlock_t taking;	      /* leaf */
+	/* Forget pages that may vanish, about n, for others' sake; NULL: there are none. */
+	void (*evict)(u32 n);
 	struct llist_head dropped;	   /* segments that a lookup may still see */
 	spinlock_t locks[RMK_STORE_LOCKS]; /* of the entries, see rmk_store_lock() */
 };
@@ -64,6 +67,22 @@ int rmk_store_take(struct rmk_store *store, u32 n, gfp_t gfp, u32 *first);
  * Process context, does not sleep.
  */
 void rmk_store_give_back(struct rmk_store *store, u32 nr);
+/* The pages of this segment may vanish, and are never compressed. */
+void rmk_store_set_ephemeral(struct rmk_store *store, u32 nr);
+static inline bool rmk_store_is_ephemeral(const struct rmk_store *store, u32 nr)
+{
+	return test_bit(nr >> RMK_SEGMENT_SHIFT, store->ephemeral);
+}
+
+/* Make room by forgetting such pages. Process context, does not sleep. */
+static inline void rmk_store_evict(struct rmk_store *store, u32 n)
+{
+	void (*evict)(u32 n) = READ_ONCE(store->evict);
+
+	if (evict)
+		evict(n);
+}
+
 /* Free what was given back. May sleep. */
 void rmk_store_reap(struct rmk_store *store);
 

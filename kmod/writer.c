@@ -36,7 +36,9 @@ struct rmk_writer {
 	struct rmk_store *store;
 	struct workqueue_struct *wq;
 	struct delayed_work work;
-	bool stopping, stuck;
+	bool stopping;
+	bool stuck; /* no tier took the last batch of pages that must be kept */
+	bool evict; /* no donor took one of the others: room must be made */
 	spinlock_t lock;
 	struct list_head idle;
 	u32 nidle;
@@ -77,6 +79,22 @@ static void kick(struct rmk_writer *w)
 		queue_delayed_work(w->wq, &w->work, msecs_to_jiffies(ms));
 }
 
+static bool ephemeral(const struct batch *b)
+{
+	return b->io.to == RMK_PUT_REMOTE;
+}
+
+/* No donor has room for the page, which need not be kept. */
+static void vanish(struct rmk_store *store, struct rmk_io_page *p)
+{
+	struct core_entry old;
+
+	if (rmk_store_publish(store, p->nr, core_entry_empty(), &p->expect, &old)) {
+		rmk_store_free_entry(store, old);
+		rmk_count(store->stats, RMK_VANISHED, 1);
+	}
+}
+
 /* Softirq or process context. */
 static void batch_done(struct rmk_io *io)
 {
@@ -91,10 +109,17 @@ static void batch_done(struct rmk_io *io)
 			rmk_stage_release(stage, b->buffer[i]);
 			continue;
 		}
+		if (ephemeral(b)) {
+			vanish(w->store, &io->page[i]);
+			rmk_stage_release(stage, b->buffer[i]);
+			WRITE_ONCE(w->evict, true);
+			continue;
+		}
 		failed = true;
 		rmk_stage_queue(stage, b->buffer[i], true);
 	}
-	WRITE_ONCE(w->stuck, failed);
+	if (!ephemeral(b))
+		WRITE_ONCE(w->stuck, failed);
 	if (rmk_stage_waiting(stage))
 		kick(w);
 	put_idle(w, b);
@@ -111,19 +136,37 @@ static void batch_add(struct batch *b, const struct rmk_staged *s)
 	b->io.page[i].crc = core_entry_get_crc(s->entry);
 }
 
+/* Pages that must be kept and pages that need not go to different tiers. */
+static void fill_batch(struct rmk_writer *w, struct batch *b)
+{
+	struct rmk_stage *stage = w->store->stage;
+	enum rmk_put_to to;
+	struct rmk_staged s;
+
+	b->io.npages = 0;
+	while (b->io.npages < RMK_IO_PAGES && rmk_stage_next(stage, &s)) {
+		to = rmk_store_is_ephemeral(w->store, s.nr) ? RMK_PUT_REMOTE : RMK_PUT_ANYWHERE;
+		if (b->io.npages && to != b->io.to) {
+			rmk_stage_queue(stage, s.buffer, true);
+			return;
+		}
+		b->io.to = to;
+		batch_add(b, &s);
+	}
+}
+
 static void writer_work(struct work_struct *work)
 {
 	struct rmk_writer *w = container_of(to_delayed_work(work), struct rmk_writer, work);
-	struct rmk_staged s;
 	struct batch *b;
 
 	while (!READ_ONCE(w->stopping) && rmk_stage_waiting(w->store->stage)) {
 		b = take_idle(w);
 		if (!b)
 			return; /* the one that ends next kicks us */
-		b->io.npages = 0;
-		while (b->io.npages < RMK_IO_PAGES && rmk_stage_next(w->store->stage, &s))
-			batch_add(b, &s);
+		if (xchg(&w->evict, false))
+			rmk_store_evict(w->store, RMK_IO_PAGES);
+		fill_batch(w, b);
 		if (!b->io.npages) {
 			put_idle(w, b);
 			return;
@@ -139,37 +182,68 @@ bool rmk_writer_stuck(const struct rmk_writer *w)
 	return READ_ONCE(w->stuck);
 }
 
-int rmk_writer_put(struct rmk_writer *w, u32 nr, const void *src)
+int rmk_writer_stage(struct rmk_writer *w, const void *src, struct rmk_staged *s)
 {
-	struct rmk_store *store = w->store;
-	struct core_entry old;
-	struct rmk_staged s;
+	struct rmk_stage *stage = w->store->stage;
 	void *dst;
 	u64 word;
 	u32 crc;
 
 	if (rmk_page_same_filled(src, &word)) {
-		if (!rmk_store_publish(store, nr, core_entry_same(word), NULL, &old))
-			return -ENOENT;
-		rmk_store_free_entry(store, old);
+		*s = (struct rmk_staged){ .entry = core_entry_same(word) };
 		return 0;
 	}
-	if (!rmk_stage_take(store->stage, nr, &s))
+	if (!rmk_stage_take(stage, s))
 		return -EAGAIN;
-	dst = rmk_kmap(s.page);
+	dst = rmk_kmap(s->page);
 	memcpy(dst, src, PAGE_SIZE);
 	crc = rmk_page_crc(dst);
 	rmk_kunmap(dst);
-	rmk_stage_filled(store->stage, &s, crc);
-	if (!rmk_store_publish(store, nr, s.entry, NULL, &old)) {
-		rmk_stage_release(store->stage, s.buffer);
-		rmk_stage_release(store->stage, s.buffer);
+	rmk_stage_filled(stage, s, crc);
+	return 0;
+}
+
+static bool has_buffer(const struct rmk_staged *s)
+{
+	return core_entry_where(s->entry) == CORE_STAGED;
+}
+
+int rmk_writer_publish(struct rmk_writer *w, u32 nr, const struct rmk_staged *s)
+{
+	struct rmk_store *store = w->store;
+	struct core_entry old;
+
+	if (has_buffer(s))
+		rmk_stage_named(store->stage, s->buffer, nr);
+	if (!rmk_store_publish(store, nr, s->entry, NULL, &old)) {
+		rmk_store_free_entry(store, s->entry);
 		return -ENOENT;
 	}
 	rmk_store_free_entry(store, old);
-	rmk_stage_queue(store->stage, s.buffer, false);
-	kick(w);
+	if (has_buffer(s)) {
+		rmk_stage_queue(store->stage, s->buffer, false);
+		kick(w);
+	}
 	return 0;
+}
+
+void rmk_writer_drop(struct rmk_writer *w, const struct rmk_staged *s)
+{
+	if (has_buffer(s))
+		rmk_stage_release(w->store->stage, s->buffer);
+}
+
+int rmk_writer_put(struct rmk_writer *w, u32 nr, const void *src)
+{
+	struct rmk_staged s;
+	int err = rmk_writer_stage(w, src, &s);
+
+	if (err)
+		return err;
+	err = rmk_writer_publish(w, nr, &s);
+	if (err)
+		rmk_writer_drop(w, &s);
+	return err;
 }
 
 /* ---- life ---- */

@@ -25,6 +25,14 @@ void rmk_writer_destroy(struct rmk_writer *w);
  */
 int rmk_writer_put(struct rmk_writer *w, u32 nr, const void *src);
 
+/*
+ * The same in two steps, for who must hold a lock while it publishes: stage,
+ * then publish, or drop what is not or could not be published.
+ */
+int rmk_writer_stage(struct rmk_writer *w, const void *src, struct rmk_staged *s);
+int rmk_writer_publish(struct rmk_writer *w, u32 nr, const struct rmk_staged *s);
+void rmk_writer_drop(struct rmk_writer *w, const struct rmk_staged *s);
+
 /* Is there nowhere to write to? Then waiting for a buffer is in vain. */
 bool rmk_writer_stuck(const struct rmk_writer *w);
 

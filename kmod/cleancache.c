@@ -1,0 +1,250 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * cleancache.c - clean pages by filesystem, file and offset.
+ *
+ * Each mounted filesystem has an ephemeral private pool. A get takes the page
+ * out: it is then in the page cache, and comes back when it leaves that. So a
+ * page is never in both, and nothing here can be older than what is there.
+ *
+ * The kernel keeps the calls for one page apart (its lock, or the page cache's
+ * with interrupts off), and all of a filesystem's from its unmounting.
+ */
+#define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
+
+#include <linux/module.h>
+
+#include "cleancache.h"
+#include "compat/cleancache.h"
+#include "compat/kernel.h"
+#include "fetch.h"
+
+static bool cleancache;
+module_param(cleancache, bool, 0444);
+MODULE_PARM_DESC(
+	cleancache,
+	"keep clean pages of files with the donors (default 0), on kernels up to 5.16 built with CLEANCACHE; the kernel has no way to undo this, so the module stays until reboot");
+
+static bool cleancache_filter = true;
+module_param(cleancache_filter, bool, 0644);
+MODULE_PARM_DESC(
+	cleancache_filter,
+	"keep only pages that were used more than once (default 1), so that reading a large file once does not fill the wire; 0: all");
+
+#if RMK_HAVE_CLEANCACHE
+
+#include <linux/mutex.h>
+#include <linux/page-flags.h>
+
+/* Filesystems mounted at once; more do without. */
+#define MAX_POOLS 64
+
+static struct {
+	struct rmk_store *store;
+	struct rmk_writer *writer;
+	struct mutex lock; /* guards pool[] against being evicted from while it goes */
+	struct rmk_pool *pool[MAX_POOLS];
+} front = { .lock = __MUTEX_INITIALIZER(front.lock) };
+
+static struct rmk_pool *pool_of(int id)
+{
+	return id >= 0 && id < MAX_POOLS ? front.pool[id] : NULL;
+}
+
+static struct rmk_pool_key key_of(const struct cleancache_filekey *file)
+{
+	struct rmk_pool_key key;
+
+	BUILD_BUG_ON(sizeof(key) != sizeof(file->u));
+	memcpy(&key, &file->u, sizeof(key));
+	return key;
+}
+
+/* Interrupts off, under the page cache's lock; the page is nobody's any more. */
+static void put_page_here(int id, struct cleancache_filekey file, pgoff_t index, struct page *page)
+{
+	struct rmk_stats __percpu *stats = front.store->stats;
+	struct rmk_pool_key key = key_of(&file);
+	struct rmk_pool *pool = pool_of(id);
+	void *src;
+	int err;
+
+	if (!pool)
+		return;
+	/* Set when a page leaves the active list: it was asked for a second time. */
+	if (READ_ONCE(cleancache_filter) && !PageWorkingset(page)) {
+		rmk_pool_flush_page(pool, &key, index);
+		rmk_count(stats, RMK_CLEANCACHE_FILTERED_PUTS, 1);
+		return;
+	}
+	src = rmk_kmap(page);
+	err = rmk_pool_put(pool, &key, index, src);
+	rmk_kunmap(src);
+	rmk_count(stats,
+		  !err		 ? RMK_CLEANCACHE_PUTS :
+		  err == -EAGAIN ? RMK_CLEANCACHE_DROPPED_PUTS :
+				   RMK_CLEANCACHE_FAILED_PUTS,
+		  1);
+}
+
+/* Process context, page locked. */
+static int get_page_here(int id, struct cleancache_filekey file, pgoff_t index, struct page *page)
+{
+	struct rmk_stats __percpu *stats = front.store->stats;
+	struct rmk_pool_key key = key_of(&file);
+	struct rmk_pool *pool = pool_of(id);
+	int err = -ENOENT;
+	u32 nr;
+
+	if (pool && rmk_pool_take(pool, &key, index, &nr)) {
+		err = rmk_fetch(front.store, nr, page, 0);
+		rmk_pool_release(pool, nr);
+	}
+	rmk_count(stats, err ? RMK_CLEANCACHE_MISSES : RMK_CLEANCACHE_HITS, 1);
+	return err;
+}
+
+/* Mostly with interrupts off. */
+static void invalidate_page(int id, struct cleancache_filekey file, pgoff_t index)
+{
+	struct rmk_pool_key key = key_of(&file);
+	struct rmk_pool *pool = pool_of(id);
+
+	if (!pool)
+		return;
+	rmk_pool_flush_page(pool, &key, index);
+	rmk_count(front.store->stats, RMK_CLEANCACHE_INVALIDATES, 1);
+}
+
+static void invalidate_inode(int id, struct cleancache_filekey file)
+{
+	struct rmk_pool_key key = key_of(&file);
+	struct rmk_pool *pool = pool_of(id);
+
+	if (pool)
+		rmk_pool_flush_object(pool, &key);
+}
+
+/* Process context, as the next one. */
+static int init_fs(size_t page_size)
+{
+	struct rmk_pool *pool;
+	int id;
+
+	if (page_size != PAGE_SIZE)
+		return -EINVAL;
+	pool = rmk_pool_create(front.store, front.writer, rmk_cleancache_capacity());
+	if (IS_ERR(pool))
+		return PTR_ERR(pool);
+	mutex_lock(&front.lock);
+	for (id = 0; id < MAX_POOLS && front.pool[id]; id++)
+		;
+	if (id < MAX_POOLS)
+		WRITE_ONCE(front.pool[id], pool);
+	mutex_unlock(&front.lock);
+	if (id < MAX_POOLS)
+		return id;
+	rmk_pool_destroy(pool);
+	return -ENOSPC;
+}
+
+/* Sharing needs a donor that knows who has put what. */
+static int init_shared_fs(uuid_t *uuid, size_t page_size)
+{
+	return init_fs(page_size);
+}
+
+static void invalidate_fs(int id)
+{
+	struct rmk_pool *pool = pool_of(id);
+
+	if (!pool)
+		return;
+	mutex_lock(&front.lock);
+	WRITE_ONCE(front.pool[id], NULL);
+	mutex_unlock(&front.lock);
+	rmk_pool_destroy(pool);
+}
+
+static const struct cleancache_ops ops = {
+	.init_fs = init_fs,
+	.init_shared_fs = init_shared_fs,
+	.get_page = get_page_here,
+	.put_page = put_page_here,
+	.invalidate_page = invalidate_page,
+	.invalidate_inode = invalidate_inode,
+	.invalidate_fs = invalidate_fs,
+};
+
+/* From each pool its share. If a filesystem is just coming or going, the next time will do. */
+static void evict(u32 n)
+{
+	int id;
+
+	if (!mutex_trylock(&front.lock))
+		return;
+	for (id = 0; id < MAX_POOLS && n; id++)
+		if (front.pool[id])
+			n -= rmk_pool_evict(front.pool[id], n);
+	mutex_unlock(&front.lock);
+}
+
+void rmk_cleancache_start(struct rmk_store *store, struct rmk_writer *writer)
+{
+	if (!cleancache)
+		return;
+	front.store = store;
+	front.writer = writer;
+	if (cleancache_register_ops(&ops)) {
+		pr_warn("cleancache is another backend's already: on without it\n");
+		front.store = NULL;
+		return;
+	}
+	__module_get(THIS_MODULE);
+	WRITE_ONCE(store->evict, evict);
+	pr_info("cleancache is on; the module stays until reboot (cleancache=0 avoids that)\n");
+}
+
+u64 rmk_cleancache_capacity(void)
+{
+	/* Metadata of some 50 bytes a page: 5 % of the RAM when all is used. */
+	return cleancache ? 4 * totalram_pages() : 0;
+}
+
+void rmk_cleancache_stats(struct rmk_pool_stats *out)
+{
+	struct rmk_pool_stats one;
+	int id;
+
+	*out = (struct rmk_pool_stats){ 0 };
+	mutex_lock(&front.lock);
+	for (id = 0; id < MAX_POOLS; id++) {
+		if (!front.pool[id])
+			continue;
+		rmk_pool_stats(front.pool[id], &one);
+		out->pages += one.pages;
+		out->objects += one.objects;
+		out->evicted += one.evicted;
+		out->metadata_bytes += one.metadata_bytes;
+	}
+	mutex_unlock(&front.lock);
+}
+
+#else
+
+void rmk_cleancache_start(struct rmk_store *store, struct rmk_writer *writer)
+{
+	if (cleancache)
+		pr_warn("cleancache=1, but this kernel has no cleancache\n");
+}
+
+u64 rmk_cleancache_capacity(void)
+{
+	return 0;
+}
+
+void rmk_cleancache_stats(struct rmk_pool_stats *out)
+{
+	*out = (struct rmk_pool_stats){ 0 };
+}
+
+#endif /* RMK_HAVE_CLEANCACHE */
