@@ -6,6 +6,7 @@
 #include <linux/device.h>
 #include <linux/kernel.h>
 
+#include "cleancache.h"
 #include "frontswap.h"
 #include "store.h"
 #include "swapdev.h"
@@ -47,7 +48,10 @@ static u64 get_latency(struct rmk_store *store, u32 arg)
 
 static u64 get_metadata(struct rmk_store *store, u32 arg)
 {
-	return rmk_store_metadata_bytes(store);
+	struct rmk_pool_stats s;
+
+	rmk_cleancache_stats(&s);
+	return rmk_store_metadata_bytes(store) + s.metadata_bytes;
 }
 
 /* Which member of a statistics struct; both consist of u64 and u32 by name, hence the switch. */
@@ -87,6 +91,24 @@ static u64 get_remote(struct rmk_store *store, u32 arg)
 		return s.fenced;
 	case DENIED:
 		return rmk_remote_denied(store->remote);
+	}
+	return 0;
+}
+
+enum cleancache_value { CLEANCACHE_PAGES, CLEANCACHE_OBJECTS, CLEANCACHE_EVICTED };
+
+static u64 get_cleancache(struct rmk_store *store, u32 arg)
+{
+	struct rmk_pool_stats s;
+
+	rmk_cleancache_stats(&s);
+	switch ((enum cleancache_value)arg) {
+	case CLEANCACHE_PAGES:
+		return s.pages;
+	case CLEANCACHE_OBJECTS:
+		return s.objects;
+	case CLEANCACHE_EVICTED:
+		return s.evicted;
 	}
 	return 0;
 }
@@ -156,6 +178,17 @@ VALUE(frontswap_failed_stores, get_counter, RMK_FRONTSWAP_FAILED_STORES);
 VALUE(frontswap_loads, get_counter, RMK_FRONTSWAP_LOADS);
 VALUE(frontswap_failed_loads, get_counter, RMK_FRONTSWAP_FAILED_LOADS);
 VALUE(frontswap_invalidates, get_counter, RMK_FRONTSWAP_INVALIDATES);
+VALUE(cleancache_puts, get_counter, RMK_CLEANCACHE_PUTS);
+VALUE(cleancache_failed_puts, get_counter, RMK_CLEANCACHE_FAILED_PUTS);
+VALUE(cleancache_dropped_puts, get_counter, RMK_CLEANCACHE_DROPPED_PUTS);
+VALUE(cleancache_filtered_puts, get_counter, RMK_CLEANCACHE_FILTERED_PUTS);
+VALUE(cleancache_hits, get_counter, RMK_CLEANCACHE_HITS);
+VALUE(cleancache_misses, get_counter, RMK_CLEANCACHE_MISSES);
+VALUE(cleancache_invalidates, get_counter, RMK_CLEANCACHE_INVALIDATES);
+VALUE(vanished_pages, get_counter, RMK_VANISHED);
+VALUE(cleancache_pages, get_cleancache, CLEANCACHE_PAGES);
+VALUE(cleancache_objects, get_cleancache, CLEANCACHE_OBJECTS);
+VALUE(cleancache_evicted_pages, get_cleancache, CLEANCACHE_EVICTED);
 /* per mille of the distribution above the direction bit */
 VALUE(read_p50_ns, get_latency, 500 << 1);
 VALUE(read_p99_ns, get_latency, 990 << 1);
@@ -263,6 +296,17 @@ static struct attribute *attrs[] = { &dev_attr_mm_stat.attr,
 				     &value_frontswap_loads.attr.attr,
 				     &value_frontswap_failed_loads.attr.attr,
 				     &value_frontswap_invalidates.attr.attr,
+				     &value_cleancache_puts.attr.attr,
+				     &value_cleancache_failed_puts.attr.attr,
+				     &value_cleancache_dropped_puts.attr.attr,
+				     &value_cleancache_filtered_puts.attr.attr,
+				     &value_cleancache_hits.attr.attr,
+				     &value_cleancache_misses.attr.attr,
+				     &value_cleancache_invalidates.attr.attr,
+				     &value_vanished_pages.attr.attr,
+				     &value_cleancache_pages.attr.attr,
+				     &value_cleancache_objects.attr.attr,
+				     &value_cleancache_evicted_pages.attr.attr,
 				     &value_read_p50_ns.attr.attr,
 				     &value_read_p99_ns.attr.attr,
 				     &value_write_p50_ns.attr.attr,
