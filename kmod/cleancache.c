@@ -86,7 +86,23 @@ static void put_page_here(int id, struct cleancache_filekey file, pgoff_t index,
 		  1);
 }
 
-/* Process context, page locked. */
+/*
+ * A put cannot wait for the wire, but who reads makes room for what it reads by
+ * puts: so it waits here, until a quarter of the buffers is free, and not long.
+ */
+static void keep_pace(void)
+{
+	struct rmk_stage *stage = front.store->stage;
+
+	if (!rmk_stage_roomy(stage) && !rmk_writer_stuck(front.writer))
+		rmk_stage_wait(stage, true, 1);
+}
+
+/*
+ * Process context, page locked. 5.10's btrfs asks for pages, but does not mark
+ * those it reads as lying on disk, and only such are put: so we mark them. Who
+ * else asks does so for such pages only.
+ */
 static int get_page_here(int id, struct cleancache_filekey file, pgoff_t index, struct page *page)
 {
 	struct rmk_stats __percpu *stats = front.store->stats;
@@ -95,6 +111,8 @@ static int get_page_here(int id, struct cleancache_filekey file, pgoff_t index, 
 	int err = -ENOENT;
 	u32 nr;
 
+	SetPageMappedToDisk(page);
+	keep_pace();
 	if (pool && rmk_pool_take(pool, &key, index, &nr)) {
 		err = rmk_fetch(front.store, nr, page, 0);
 		rmk_pool_release(pool, nr);
@@ -132,6 +150,7 @@ static int init_fs(size_t page_size)
 
 	if (page_size != PAGE_SIZE)
 		return -EINVAL;
+	rmk_remote_want(front.store->remote);
 	pool = rmk_pool_create(front.store, front.writer, rmk_cleancache_capacity());
 	if (IS_ERR(pool))
 		return PTR_ERR(pool);

@@ -116,7 +116,7 @@ static int put(u32 nr, struct page *page)
 		rmk_kunmap(src);
 		if (err != -EAGAIN || rmk_writer_stuck(front.writer) || time_after(jiffies, end))
 			return err;
-		rmk_stage_wait(front.store->stage, HZ / 10);
+		rmk_stage_wait(front.store->stage, false, HZ / 10);
 	}
 }
 
@@ -200,6 +200,7 @@ static void invalidate_area(unsigned int type)
 static void init(unsigned int type)
 {
 	invalidate_area(type);
+	rmk_remote_want(front.store->remote);
 }
 
 static struct frontswap_ops ops = {

@@ -4,6 +4,8 @@
  */
 #define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
 
+#include <linux/minmax.h>
+#include <linux/mm.h>
 #include <linux/module.h>
 #include <linux/slab.h>
 #include <linux/uuid.h>
@@ -21,8 +23,13 @@
 
 /* modprobe gives up on silent donors after this. */
 #define WAIT_LIVE_MS 8000
-/* Pages that fronts have handed over and the wire has not taken: 1 MiB, some 10 ms of a slow wire. */
-#define STAGE_BUFFERS 256
+/*
+ * Buffers for pages that fronts have handed over and the wire has not taken yet:
+ * a thousandth of the RAM, from 1 to 16 MiB. A burst of reclaim is faster than
+ * any wire, and the first slab takes some 10 ms to come.
+ */
+#define MIN_BUFFERS 256ul
+#define MAX_BUFFERS 4096ul
 
 static struct rmk_params params;
 static struct rmk_store *store;
@@ -91,7 +98,7 @@ static int tiers_init(void)
 		err = PTR_ERR(store->ztier);
 		goto destroy_store;
 	}
-	store->stage = rmk_stage_create(STAGE_BUFFERS);
+	store->stage = rmk_stage_create(clamp(totalram_pages() / 1024, MIN_BUFFERS, MAX_BUFFERS));
 	if (IS_ERR(store->stage)) {
 		err = PTR_ERR(store->stage);
 		goto destroy_ztier;

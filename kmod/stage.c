@@ -205,7 +205,14 @@ u32 rmk_stage_used(const struct rmk_stage *stage)
 	return READ_ONCE(stage->used);
 }
 
-void rmk_stage_wait(struct rmk_stage *stage, long timeout)
+bool rmk_stage_roomy(const struct rmk_stage *stage)
 {
-	wait_event_timeout(stage->freed, READ_ONCE(stage->used) < stage->total, timeout);
+	return READ_ONCE(stage->used) <= stage->total - stage->total / 4;
+}
+
+void rmk_stage_wait(struct rmk_stage *stage, bool roomy, long timeout)
+{
+	wait_event_timeout(stage->freed,
+			   roomy ? rmk_stage_roomy(stage) : READ_ONCE(stage->used) < stage->total,
+			   timeout);
 }

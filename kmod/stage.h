@@ -56,7 +56,9 @@ bool rmk_stage_read(struct rmk_stage *stage, struct core_entry e, void *dst);
 
 bool rmk_stage_waiting(const struct rmk_stage *stage); /* is the queue not empty? */
 u32 rmk_stage_used(const struct rmk_stage *stage);     /* buffers */
-/* Wait until a buffer may be free, at most timeout jiffies. Sleeps. */
-void rmk_stage_wait(struct rmk_stage *stage, long timeout);
+/* Is a quarter of the buffers free? */
+bool rmk_stage_roomy(const struct rmk_stage *stage);
+/* Wait until some buffer is free, or with roomy a quarter; at most timeout jiffies. Sleeps. */
+void rmk_stage_wait(struct rmk_stage *stage, bool roomy, long timeout);
 
 #endif /* RMK_STAGE_H */

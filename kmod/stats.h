@@ -25,7 +25,7 @@ enum rmk_counter {
 	RMK_CRC_ERRORS,	 /* pages that came back wrong, and were not handed out */
 	RMK_READ_ERRORS, /* pages that the front was told it cannot have */
 	RMK_WRITE_ERRORS,
-	RMK_VANISHED,	 /* ephemeral pages dropped: no room, or their slab went */
+	RMK_VANISHED, /* ephemeral pages dropped: no room, or their slab went */
 	RMK_FRONTSWAP_STORES,
 	RMK_FRONTSWAP_FAILED_STORES, /* went to the swap device alone */
 	RMK_FRONTSWAP_LOADS,

@@ -23,7 +23,7 @@
 /* Batches on their way at once: one is being filled while others are on the wire. */
 #define BATCHES 4
 /* When no tier took a page: how soon to try again. */
-#define STUCK_MS 100
+#define STUCK_MS 20
 
 struct batch {
 	struct rmk_writer *w;
@@ -37,7 +37,7 @@ struct rmk_writer {
 	struct workqueue_struct *wq;
 	struct delayed_work work;
 	bool stopping;
-	bool stuck; /* no tier took the last batch of pages that must be kept */
+	bool stuck; /* no tier took the last batch, yet */
 	bool evict; /* no donor took one of the others: room must be made */
 	spinlock_t lock;
 	struct list_head idle;
@@ -109,7 +109,8 @@ static void batch_done(struct rmk_io *io)
 			rmk_stage_release(stage, b->buffer[i]);
 			continue;
 		}
-		if (ephemeral(b)) {
+		/* more room may be on its way */
+		if (ephemeral(b) && !rmk_remote_asking(w->store->remote)) {
 			vanish(w->store, &io->page[i]);
 			rmk_stage_release(stage, b->buffer[i]);
 			WRITE_ONCE(w->evict, true);
@@ -118,8 +119,7 @@ static void batch_done(struct rmk_io *io)
 		failed = true;
 		rmk_stage_queue(stage, b->buffer[i], true);
 	}
-	if (!ephemeral(b))
-		WRITE_ONCE(w->stuck, failed);
+	WRITE_ONCE(w->stuck, failed);
 	if (rmk_stage_waiting(stage))
 		kick(w);
 	put_idle(w, b);
