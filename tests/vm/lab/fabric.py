@@ -86,7 +86,7 @@ class Fabric(scenario.Scenario):
         return self.share / name, f"/share/{name}"
 
     def load_dependencies(self, borrower):
-        borrower.check(f"modprobe -a $(modinfo -F depends {self.module} | tr , ' ')")
+        borrower.check(f"modinfo -F depends {self.module} | tr , '\\n' | xargs -r modprobe -a")
 
     def finish(self):
         for machine in self.machines:
@@ -101,5 +101,5 @@ class Fabric(scenario.Scenario):
 
 
 def open_fabric(engine, **options):
-    """Machines of an engine: "uml" or the name of a stock kernel; options as its class has."""
+    """Machines of an engine: "uml" or a kernel of kernels.py; options as its class has."""
     return uml_fabric.UmlFabric(**options) if engine == "uml" else Fabric(engine, **options)

@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Stock Debian kernels made ready for the lab.
+"""Kernels made ready for the lab: stock ones of Debian, and those of own_kernel.py.
 
-Two cache entries per kernel: the packages as downloaded, and what is made of
-them: a vmlinux that QEMU boots directly (PVH; unpacking a bzImage in an
-emulated guest costs 3 s), an initrd, a modules image and a header tree to
-build modules against. Which version is newest is asked once and recorded in
-versions.json, so nothing goes to the network while the cache can serve;
-update() asks anew.
+Two cache entries per kernel: the packages as downloaded (or what own_kernel.py
+has built), and what is made of them: a vmlinux that QEMU boots directly (PVH;
+unpacking a bzImage in an emulated guest costs 3 s), an initrd, a modules image
+and a header tree to build modules against. Which version is newest is asked
+once and recorded in versions.json, so nothing goes to the network while the
+cache can serve; update() asks anew.
 """
 import json
 import re
@@ -15,7 +15,7 @@ import struct
 import subprocess
 from pathlib import Path
 
-from . import apt, cache
+from . import apt, cache, own_kernel
 
 GUEST = Path(__file__).parent / "guest"
 
@@ -149,6 +149,11 @@ def _pick_modules(source, target):
         copies = [c.with_suffix("") if c.suffix == ".xz" else c for c in copies]
         have |= new
         new = (_depends(copies) & files.keys()) - have
+    _copy_lists(source, target)
+
+
+def _copy_lists(source, target):
+    """Copy what tells depmod and modprobe of modules that are built in."""
     for name in ("modules.builtin", "modules.order", "modules.builtin.modinfo"):
         if (source / name).exists():
             shutil.copy(source / name, target)
@@ -199,6 +204,19 @@ def _make_headers(unpacked, version, target):
     makefile.write_text(makefile.read_text().replace("/usr/src/", "$(CURDIR)/../"))
 
 
+def _pack(scratch, version, fill):
+    """Make initrd and modules.img; fill(directory) puts there what the guest needs of modules."""
+    tree = scratch / "tree"
+    target = tree / "lib/modules" / version
+    target.mkdir(parents=True)
+    fill(target)
+    subprocess.run(["depmod", "-b", str(tree), version], check=True)
+    cache.say("packing modules and initrd")
+    _make_initrd(tree, version, scratch, scratch / "initrd")
+    make_ext4(tree / "lib/modules", scratch / "modules.img")
+    shutil.rmtree(tree)
+
+
 def _build(debs, scratch):
     unpacked = scratch / "unpacked"
     cache.say("unpacking")
@@ -211,32 +229,39 @@ def _build(debs, scratch):
     vmlinuz = next(f for f in (unpacked / f"boot/vmlinuz-{version}", source / "vmlinuz")
                    if f.exists())
     _extract_vmlinux(vmlinuz, scratch / "vmlinux")
-    tree = scratch / "tree"
-    target = tree / "lib/modules" / version
-    target.mkdir(parents=True)
-    _pick_modules(source, target)
-    subprocess.run(["depmod", "-b", str(tree), version], check=True)
-    cache.say("packing modules and initrd")
-    _make_initrd(tree, version, scratch, scratch / "initrd")
-    make_ext4(tree / "lib/modules", scratch / "modules.img")
+    _pack(scratch, version, lambda target: _pick_modules(source, target))
     _make_headers(unpacked, version, scratch / "headers")
     config = next(f for f in (unpacked / f"boot/config-{version}",
                               unpacked / f"usr/lib/modules/{version}/config") if f.exists())
     shutil.copy(config, scratch / "config")
     shutil.rmtree(unpacked)
-    shutil.rmtree(tree)
+
+
+def _build_own(built, scratch):
+    """_build() for a kernel of own_kernel.py."""
+    for source, name in (("vmlinux", "vmlinux"), ("version", "version"),
+                         ("kbuild/.config", "config")):
+        shutil.copy(built / source, scratch / name)
+    _pack(scratch, (built / "version").read_text(),
+          lambda target: _copy_lists(built / "kbuild", target))
 
 
 def prepare(kernel):
-    """The cache entry of a kernel: version, vmlinux, initrd, modules.img, config, headers/."""
-    packages, debs = _packages(kernel)
-    inputs = [json.dumps(packages, sort_keys=True), Path(__file__), GUEST / "initramfs-init",
-              Path("/bin/busybox")]
-    return cache.entry(f"kernel-{kernel}", inputs, lambda scratch: _build(debs, scratch),
+    """The cache entry of a kernel: version, vmlinux, initrd, modules.img, config."""
+    if kernel in own_kernel.KERNELS:
+        source, build = own_kernel.prepare(kernel), _build_own
+        origin = source.name
+    else:
+        (packages, source), build = _packages(kernel), _build
+        origin = json.dumps(packages, sort_keys=True)
+    inputs = [origin, Path(__file__), GUEST / "initramfs-init", Path("/bin/busybox")]
+    return cache.entry(f"kernel-{kernel}", inputs, lambda scratch: build(source, scratch),
                        ["version", "vmlinux", "initrd", "modules.img"])
 
 
 def headers(kernel):
     """The directory for make -C."""
+    if kernel in own_kernel.KERNELS:
+        return own_kernel.prepare(kernel) / "kbuild"
     path = prepare(kernel)
     return path / "headers/usr/src" / f"linux-headers-{(path / 'version').read_text()}"

@@ -12,6 +12,7 @@ import time
 from pathlib import Path
 
 from . import cache, kernels, rootfs
+from .source import BuildError
 
 TREE = Path(__file__).resolve().parents[3]
 OUT = TREE / "build/lab/ko"
@@ -21,17 +22,13 @@ HOST_COMPILER = "gcc-12"
 OPTIONS = ["CONFIG_DEBUG_INFO_BTF_MODULES="]
 
 
-class BuildError(RuntimeError):
-    """The module did not build, or not without warnings."""
-
-
 def source_files(tree=TREE):
     """Files that a module build reads, relative to the tree."""
-    names = [Path("Kbuild")]
+    names = [tree / "Kbuild", *tree.glob("*.[ch]")]
     for part in ("kmod", "core", "include"):
-        names += [p.relative_to(tree) for p in sorted((tree / part).rglob("*"))
+        names += [p for p in sorted((tree / part).rglob("*"))
                   if p.suffix in (".c", ".h") or p.name.startswith(("Kbuild", "Makefile"))]
-    return names
+    return [name.relative_to(tree) for name in names]
 
 
 def sync(out, tree=TREE):
@@ -76,6 +73,8 @@ def compile_module(out, headers, options=(), wrap=None):
     (out / "build.log").write_text(done.stdout, encoding="utf-8")
     found = re.findall(r"^.*(?:\bwarning:|\berror:|WARNING:|ERROR:).*$", done.stdout, re.M)
     if done.returncode or found:
+        for product in out.rglob("*.o"):    # that the next build warns again
+            product.unlink()
         said = "\n".join(found) or "\n".join(done.stdout.splitlines()[-15:])
         raise BuildError(f"module build failed (all of it in {out}/build.log):\n{said}")
 

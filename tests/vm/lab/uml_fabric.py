@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 from . import scenario, uml, uml_node
+from .modules import TREE
 
 # In the path, and empty but for what we put there.
 BIN = "/usr/local/sbin"
@@ -25,7 +26,7 @@ class UmlFabric(scenario.Scenario):
         self.module = uml.build_module()
         self.daemon_options = daemon_options
         self.name = name or f"{Path(sys.argv[0]).stem}-uml"
-        self.logs = uml.TREE / "build/lab/run" / self.name
+        self.logs = TREE / "build/lab/run" / self.name
         count = donors if both else donors + borrowers
         self._fabric = uml_node.Fabric(count=count, wire=wire, memory=f"{mem}M", name=self.name)
         self.machines = self._fabric.nodes

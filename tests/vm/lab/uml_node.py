@@ -24,6 +24,7 @@ import time
 from pathlib import Path
 
 from . import uml
+from .modules import TREE
 from .qemu import SPLAT, LabError
 
 MTU = 9000          # bytes of IP; the vector device takes it from its option alone
@@ -89,7 +90,7 @@ class Node:
         command = [kernel, "root=/dev/root", "rootfstype=hostfs", "rootflags=/", "ro",
                    f"init={uml.PARTS}/init", f"uml_dir={self._scratch}", "umid=node",
                    "con0=null,fd:1", f"con1=fd:{guest.fileno()}", "con=null", "ssl=null",
-                   "printk.devkmsg=on", f"NODE={number}", f"RUN={run}", f"TREE={uml.TREE}",
+                   "printk.devkmsg=on", f"NODE={number}", f"RUN={run}", f"TREE={TREE}",
                    f"LINKS={len(links)}", *options, *vectors]
         with guest, open(self._logfile, "wb") as log:
             self._process = subprocess.Popen(
@@ -243,7 +244,7 @@ class Fabric:
 
     def __init__(self, count=2, wire="rxe", memory="512M", name=None, options=()):
         kernel = uml.prepare() / "linux"
-        top = uml.TREE / "build/lab/run" / (name or f"uml-{os.getpid()}")
+        top = TREE / "build/lab/run" / (name or f"uml-{os.getpid()}")
         top.mkdir(parents=True, exist_ok=True)
         self._lock = open(top / "lock", "w", encoding="ascii")
         try:

@@ -1,0 +1,40 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Kernels for QEMU that no distribution has: 5.10 from Debian's source with a configuration
+of ours, everything built in. kernels.py makes them ready for the lab, as it does stock ones.
+"""
+import shutil
+from pathlib import Path
+
+from . import cache, source
+
+PARTS = Path(__file__).resolve().parent / "qemu"
+PATCH = PARTS / "linux-5.10.patch"
+# name: configuration over allnoconfig
+KERNELS = {"debug": PARTS / "debug.config"}
+
+# What an external module needs of the built tree, and modprobe to know what is built in.
+KEPT = ("include", "scripts", "arch/x86", "tools/objtool/objtool", "Makefile", "Kbuild",
+        ".config", "Module.symvers", "System.map", "modules.builtin", "modules.builtin.modinfo")
+FILES = ("vmlinux", "version", "kbuild/.config", "kbuild/Module.symvers",
+         "kbuild/scripts/mod/modpost", "kbuild/tools/objtool/objtool")
+
+
+def _build(entry, config):
+    log = entry / "build.log"
+    tree = source.fetch(entry, log)
+    source.compile_kernel(tree, log, "x86", (config, PATCH), "vmlinux")
+    source.run(log, "strip", "-o", entry / "vmlinux", tree / "vmlinux")
+    version = (tree / "include/config/kernel.release").read_text(encoding="ascii").strip()
+    (entry / "version").write_text(version, encoding="ascii")
+    source.keep_kbuild(tree, entry / "kbuild", KEPT)
+    shutil.rmtree(tree)
+
+
+def prepare(kernel):
+    """Cache entry (Path) of a kernel: `vmlinux`, its `version`, the module build tree `kbuild`.
+
+    The first call downloads 120 MB and compiles for half an hour on two cores.
+    """
+    config = KERNELS[kernel]
+    return cache.entry(f"own-{kernel}", ["1", source.compiler(), config, PATCH],
+                       lambda entry: _build(entry, config), FILES)
