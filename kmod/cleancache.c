@@ -88,7 +88,7 @@ static void put_page_here(int id, struct cleancache_filekey file, pgoff_t index,
 
 /*
  * A put cannot wait for the wire, but who reads makes room for what it reads by
- * puts: so it waits here, until a quarter of the buffers is free, and not long.
+ * puts: so it waits here, until most buffers are free for the next burst, and not long.
  */
 static void keep_pace(void)
 {

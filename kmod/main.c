@@ -25,11 +25,11 @@
 #define WAIT_LIVE_MS 8000
 /*
  * Buffers for pages that fronts have handed over and the wire has not taken yet:
- * a thousandth of the RAM, from 1 to 16 MiB. A burst of reclaim is faster than
- * any wire, and the first slab takes some 10 ms to come.
+ * 1/128 of the RAM, from 4 to 32 MiB. A burst of reclaim is faster than any
+ * wire: btrfs reads 4 MiB ahead, for which as much has to go.
  */
-#define MIN_BUFFERS 256ul
-#define MAX_BUFFERS 4096ul
+#define MIN_BUFFERS 1024ul
+#define MAX_BUFFERS 8192ul
 
 static struct rmk_params params;
 static struct rmk_store *store;
@@ -51,6 +51,8 @@ static void on_moving(void *owner)
 	spin_lock_irqsave(&listeners, flags);
 	if (mover)
 		rmk_mover_kick(mover);
+	if (writer)
+		rmk_writer_kick(writer);
 	spin_unlock_irqrestore(&listeners, flags);
 }
 
@@ -98,7 +100,7 @@ static int tiers_init(void)
 		err = PTR_ERR(store->ztier);
 		goto destroy_store;
 	}
-	store->stage = rmk_stage_create(clamp(totalram_pages() / 1024, MIN_BUFFERS, MAX_BUFFERS));
+	store->stage = rmk_stage_create(clamp(totalram_pages() / 128, MIN_BUFFERS, MAX_BUFFERS));
 	if (IS_ERR(store->stage)) {
 		err = PTR_ERR(store->stage);
 		goto destroy_ztier;
@@ -147,6 +149,24 @@ static void mover_exit(void)
 
 	LISTEN(mover, NULL);
 	rmk_mover_destroy(m);
+}
+
+static int writer_init(void)
+{
+	struct rmk_writer *w = rmk_writer_create(store);
+
+	if (IS_ERR(w))
+		return PTR_ERR(w);
+	LISTEN(writer, w);
+	return 0;
+}
+
+static void writer_exit(void)
+{
+	struct rmk_writer *w = writer;
+
+	LISTEN(writer, NULL);
+	rmk_writer_destroy(w);
 }
 
 static int donors_init(void)
@@ -199,11 +219,9 @@ static int __init ramster_init(void)
 	err = mover_init();
 	if (err)
 		goto tiers_exit;
-	writer = rmk_writer_create(store);
-	if (IS_ERR(writer)) {
-		err = PTR_ERR(writer);
+	err = writer_init();
+	if (err)
 		goto mover_exit;
-	}
 	err = donors_init();
 	if (err)
 		goto writer_exit;
@@ -217,7 +235,7 @@ static int __init ramster_init(void)
 	return 0;
 
 writer_exit:
-	rmk_writer_destroy(writer);
+	writer_exit();
 mover_exit:
 	mover_exit();
 tiers_exit:
@@ -235,7 +253,7 @@ static void __exit ramster_exit(void)
 
 	LISTEN(swapdev, NULL);
 	rmk_swapdev_destroy(d);
-	rmk_writer_destroy(writer);
+	writer_exit();
 	mover_exit();
 	tiers_exit();
 	rmk_fetch_module_exit();

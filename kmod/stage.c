@@ -207,7 +207,7 @@ u32 rmk_stage_used(const struct rmk_stage *stage)
 
 bool rmk_stage_roomy(const struct rmk_stage *stage)
 {
-	return READ_ONCE(stage->used) <= stage->total - stage->total / 4;
+	return READ_ONCE(stage->used) <= stage->total / 8;
 }
 
 void rmk_stage_wait(struct rmk_stage *stage, bool roomy, long timeout)

@@ -56,9 +56,9 @@ bool rmk_stage_read(struct rmk_stage *stage, struct core_entry e, void *dst);
 
 bool rmk_stage_waiting(const struct rmk_stage *stage); /* is the queue not empty? */
 u32 rmk_stage_used(const struct rmk_stage *stage);     /* buffers */
-/* Is a quarter of the buffers free? */
+/* Are seven eighths of the buffers free? */
 bool rmk_stage_roomy(const struct rmk_stage *stage);
-/* Wait until some buffer is free, or with roomy a quarter; at most timeout jiffies. Sleeps. */
+/* Wait until some buffer is free, or with roomy seven eighths of them; at most timeout jiffies. Sleeps. */
 void rmk_stage_wait(struct rmk_stage *stage, bool roomy, long timeout);
 
 #endif /* RMK_STAGE_H */

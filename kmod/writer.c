@@ -23,7 +23,7 @@
 /* Batches on their way at once: one is being filled while others are on the wire. */
 #define BATCHES 4
 /* When no tier took a page: how soon to try again. */
-#define STUCK_MS 20
+#define PAUSE_MS 20
 
 struct batch {
 	struct rmk_writer *w;
@@ -37,7 +37,8 @@ struct rmk_writer {
 	struct workqueue_struct *wq;
 	struct delayed_work work;
 	bool stopping;
-	bool stuck; /* no tier took the last batch, yet */
+	bool pause; /* no tier took the last batch, yet */
+	bool stuck; /* nor is one about to */
 	bool evict; /* no donor took one of the others: room must be made */
 	spinlock_t lock;
 	struct list_head idle;
@@ -73,7 +74,7 @@ static void put_idle(struct rmk_writer *w, struct batch *b)
 
 static void kick(struct rmk_writer *w)
 {
-	u32 ms = READ_ONCE(w->stuck) ? STUCK_MS : 0;
+	u32 ms = READ_ONCE(w->pause) ? PAUSE_MS : 0;
 
 	if (!READ_ONCE(w->stopping))
 		queue_delayed_work(w->wq, &w->work, msecs_to_jiffies(ms));
@@ -101,7 +102,7 @@ static void batch_done(struct rmk_io *io)
 	struct batch *b = container_of(io, struct batch, io);
 	struct rmk_stage *stage = io->store->stage;
 	struct rmk_writer *w = b->w;
-	bool failed = false;
+	bool hopeful = rmk_remote_hopeful(io->store->remote), failed = false;
 	u32 i;
 
 	for (i = io->npages; i-- > 0;) { /* backwards: what goes back keeps its order */
@@ -110,7 +111,7 @@ static void batch_done(struct rmk_io *io)
 			continue;
 		}
 		/* more room may be on its way */
-		if (ephemeral(b) && !rmk_remote_asking(w->store->remote)) {
+		if (ephemeral(b) && !hopeful) {
 			vanish(w->store, &io->page[i]);
 			rmk_stage_release(stage, b->buffer[i]);
 			WRITE_ONCE(w->evict, true);
@@ -119,7 +120,8 @@ static void batch_done(struct rmk_io *io)
 		failed = true;
 		rmk_stage_queue(stage, b->buffer[i], true);
 	}
-	WRITE_ONCE(w->stuck, failed);
+	WRITE_ONCE(w->pause, failed);
+	WRITE_ONCE(w->stuck, failed && !hopeful);
 	if (rmk_stage_waiting(stage))
 		kick(w);
 	put_idle(w, b);
@@ -172,9 +174,15 @@ static void writer_work(struct work_struct *work)
 			return;
 		}
 		rmk_io_put(&b->io);
-		if (READ_ONCE(w->stuck))
+		if (READ_ONCE(w->pause))
 			return;
 	}
+}
+
+void rmk_writer_kick(struct rmk_writer *w)
+{
+	if (READ_ONCE(w->pause) && !READ_ONCE(w->stopping))
+		mod_delayed_work(w->wq, &w->work, 0);
 }
 
 bool rmk_writer_stuck(const struct rmk_writer *w)

@@ -33,6 +33,8 @@ int rmk_writer_stage(struct rmk_writer *w, const void *src, struct rmk_staged *s
 int rmk_writer_publish(struct rmk_writer *w, u32 nr, const struct rmk_staged *s);
 void rmk_writer_drop(struct rmk_writer *w, const struct rmk_staged *s);
 
+/* There may be room again. Any context. */
+void rmk_writer_kick(struct rmk_writer *w);
 /* Is there nowhere to write to? Then waiting for a buffer is in vain. */
 bool rmk_writer_stuck(const struct rmk_writer *w);
 
