@@ -31,6 +31,9 @@ const struct rmb_config_key rmb_config_keys[] = {
 	{ "deadline", "TIME", "deadline of a revoke that names none (default 10s)" },
 	{ "stop-deadline", "TIME", "time for borrowers to move out at a stop (default 10s)" },
 	{ "force-at-deadline", "BOOL", "fence slabs that are not released in time (default yes)" },
+	{ "repatriate", "TIME",
+	  "how often to bring home a few pages that frontswap holds with donors, while "
+	  "memory is not short (default 5s; 0: never)" },
 	{ "socket", "PATH", "control socket (default " RMB_CONTROL_SOCKET ")" },
 	{ "group", "GROUP", "let this group use the control socket" },
 	{ NULL, NULL, NULL },
@@ -49,6 +52,7 @@ void rmb_config_defaults(struct rmb_config *cfg)
 	cfg->deadline_ms = 10000;
 	cfg->stop_deadline_ms = 10000;
 	cfg->force_at_deadline = true;
+	cfg->repatriate_ms = 5000;
 	strcpy(cfg->socket, RMB_CONTROL_SOCKET);
 }
 
@@ -169,6 +173,8 @@ static int set_key(struct rmb_config *cfg, const char *name, const char *value)
 		return set_duration(&cfg->stop_deadline_ms, value, 0, 600000);
 	if (!strcmp(name, "force-at-deadline"))
 		return set_bool(&cfg->force_at_deadline, value);
+	if (!strcmp(name, "repatriate"))
+		return set_duration(&cfg->repatriate_ms, value, 0, 3600000);
 	if (!strcmp(name, "socket"))
 		return set_string(cfg->socket, value);
 	if (!strcmp(name, "group"))

@@ -30,6 +30,7 @@ struct rmb_config {
 	uint32_t deadline_ms;	   /* of a revoke that names none */
 	uint32_t stop_deadline_ms; /* of the revoke that precedes a stop */
 	bool force_at_deadline;
+	uint32_t repatriate_ms; /* how often to bring swapped pages home when idle; 0: never */
 	char socket[RMB_STRING_MAX];
 	char group[RMB_STRING_MAX]; /* may use the control socket besides root; "": nobody */
 };

@@ -256,6 +256,8 @@ int rmb_daemon_run(const struct rmb_config *cfg)
 		return EXIT_FAILURE;
 	daemon->cfg = *cfg;
 	if (daemon_init(daemon) >= 0) {
+		if (cfg->repatriate_ms)
+			daemon->repatriate = rmb_repatriate_start(cfg->repatriate_ms);
 		sd_notify(0, "READY=1");
 		status = sd_event_loop(daemon->event);
 		if (status < 0) {
@@ -263,6 +265,7 @@ int rmb_daemon_run(const struct rmb_config *cfg)
 			status = EXIT_FAILURE;
 		}
 	}
+	rmb_repatriate_stop(daemon->repatriate);
 	daemon_uninit(daemon);
 	free(daemon);
 	return status;

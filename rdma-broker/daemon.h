@@ -10,6 +10,7 @@
 #include "config.h"
 #include "control.h"
 #include "lend.h"
+#include "repatriate.h"
 #include "verbs.h"
 
 #define RMB_VERSION "0.1.0"
@@ -21,8 +22,9 @@ struct rmb_daemon {
 	struct rmb_lend lend;
 	struct rmb_clients clients;
 	struct rmb_control *control;
-	uint64_t started_us;	/* CLOCK_MONOTONIC */
-	sd_event_source *retry; /* looks for a device */
+	struct rmb_repatriate *repatriate; /* NULL: not wanted */
+	uint64_t started_us;		   /* CLOCK_MONOTONIC */
+	sd_event_source *retry;		   /* looks for a device */
 	bool stopping, said_bye;
 	sd_event_source *stop_post, *stop_timer, *stop_last;
 };

@@ -9,6 +9,7 @@
 #include "command.h"
 #include "config.h"
 #include "host.h"
+#include "repatriate.h"
 #include "size.h"
 
 const char unit_name[] = "broker";
@@ -299,6 +300,65 @@ static void lines(void)
 	CU_ASSERT(out == sizeof(text) && !memcmp(text, again, sizeof(text)));
 }
 
+static void pressure(void)
+{
+	static const struct {
+		const char *text;
+		bool ok;
+		uint64_t us;
+	} rows[] = {
+		{ "some avg10=0.00 avg60=0.00 avg300=0.00 total=123\nfull avg10=0.00 total=9\n",
+		  true, 123 },
+		{ "some avg10=0.00 total=18446744073709551615\n", true, UINT64_MAX },
+		{ "full avg10=0.00 total=9\n", false, 0 },
+		{ "some avg10=0.00\nfull avg10=0.00 total=9\n", false, 0 },
+		{ "some total=", false, 0 },
+		{ "", false, 0 },
+	};
+	uint64_t us;
+	size_t i;
+
+	for (i = 0; i < ARRAY_SIZE(rows); i++) {
+		us = 0;
+		UNIT_ROW(rows[i].text,
+			 rmb_repatriate_parse(rows[i].text, &us) == rows[i].ok && us == rows[i].us);
+	}
+}
+
+/* One borrower's samples in turn: when pages come home, and how many are left there. */
+static void repatriation(void)
+{
+	static const struct {
+		const char *name;
+		uint64_t stalled_us, available, pages, left;
+	} rows[] = {
+		{ "calm once", 0, 900, 10000, 10000 },
+		{ "twice", 1000, 900, 10000, 10000 },
+		{ "three times: a twentieth", 1000, 900, 10000, 9500 },
+		{ "and on", 0, 900, 9500, 9025 },
+		{ "pressure: not now", 1001, 900, 9025, 9025 },
+		{ "nor just after", 0, 900, 9025, 9025 },
+		{ "nor yet", 0, 900, 9025, 9025 },
+		{ "again", 0, 900, 9025, 8574 },
+		{ "memory is used, without pressure", 0, 250, 8574, 8574 },
+		{ "but for a little", 0, 260, 8574, 8564 },
+		{ "few: not slower and slower", 0, 900, 100, 36 },
+		{ "the last", 0, 900, 36, 0 },
+		{ "nothing left", 0, 900, 0, 0 },
+		{ "many: not all at once", 0, 900000, 1000000, 997952 },
+	};
+	struct rmb_repatriate_state state = { 0 };
+	struct rmb_repatriate_sample s = { .interval_us = 1000000, .total = 1000 };
+	size_t i;
+
+	for (i = 0; i < ARRAY_SIZE(rows); i++) {
+		s.stalled_us = rows[i].stalled_us;
+		s.available = rows[i].available;
+		s.pages = rows[i].pages;
+		UNIT_ROW(rows[i].name, rmb_repatriate_step(&state, &s) == rows[i].left);
+	}
+}
+
 CU_TestInfo unit_tests[] = {
 	{ "sizes", sizes },
 	{ "sizes as text", size_texts },
@@ -308,5 +368,7 @@ CU_TestInfo unit_tests[] = {
 	{ "file of settings", file_of_settings },
 	{ "commands", commands },
 	{ "lines", lines },
+	{ "memory pressure", pressure },
+	{ "when swapped pages come home", repatriation },
 	CU_TEST_INFO_NULL,
 };
