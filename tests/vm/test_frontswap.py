@@ -59,8 +59,8 @@ def wait_pass(lab, job, mib):
     """Until the job has read and checked each of its pages, all of them from now on."""
     def passes():
         return re.findall(rf"^pass \d+: {mib * 256} pages.*", job.output(), re.M)
-    before = len(passes())
     lab.borrowers[0].check("pkill -USR1 -x swaptest")
+    before = len(passes())
     wait_during(job, "a pass over all pages", lambda: len(passes()) > before)
     say(passes()[-1])
 
