@@ -40,6 +40,9 @@ MODULE_PARM_DESC(
 
 #if RMK_HAVE_FRONTSWAP
 
+#include <linux/completion.h>
+#include <linux/kthread.h>
+#include <linux/mutex.h>
 #include <linux/pagemap.h>
 #include <linux/sched/signal.h>
 #include <linux/swap.h>
@@ -50,18 +53,30 @@ MODULE_PARM_DESC(
 /* How long a store waits for a buffer before the page goes to the swap device. */
 #define ROOM_PATIENCE (2 * HZ)
 
+/* Pages brought home at a time, and how long that may take. */
+#define SHRINK_MAX  2048
+#define SHRINK_TIME (5 * HZ)
+#define SLOT_CACHES (64u * num_online_cpus()) /* SWAP_SLOTS_CACHE_SIZE is 64 */
+
+struct area {
+	struct xarray segments; /* offset >> RMK_SEGMENT_SHIFT: first number */
+	atomic_long_t pages;
+	bool active; /* swap is on; there is no waiting for that to change */
+};
+
 static struct {
 	struct rmk_store *store;
 	struct rmk_writer *writer;
 	int disk_major;
-	struct xarray area[MAX_SWAPFILES]; /* offset >> RMK_SEGMENT_SHIFT: first number */
-} front;
+	struct area area[MAX_SWAPFILES];
+	struct mutex shrinking;
+} front = { .shrinking = __MUTEX_INITIALIZER(front.shrinking) };
 
 /* ---- numbers ---- */
 
 static bool number_of(unsigned int type, pgoff_t offset, u32 *nr)
 {
-	void *first = xa_load(&front.area[type], offset >> RMK_SEGMENT_SHIFT);
+	void *first = xa_load(&front.area[type].segments, offset >> RMK_SEGMENT_SHIFT);
 
 	if (!first)
 		return false;
@@ -81,8 +96,8 @@ static int make_number(unsigned int type, pgoff_t offset, u32 *nr)
 	err = rmk_store_take(front.store, 1, GFP_NOWAIT, &first);
 	if (err)
 		return err;
-	there = xa_cmpxchg(&front.area[type], offset >> RMK_SEGMENT_SHIFT, NULL, xa_mk_value(first),
-			   GFP_NOWAIT | __GFP_NOWARN);
+	there = xa_cmpxchg(&front.area[type].segments, offset >> RMK_SEGMENT_SHIFT, NULL,
+			   xa_mk_value(first), GFP_NOWAIT | __GFP_NOWARN);
 	if (there)
 		rmk_store_give_back(front.store, first);
 	if (xa_is_err(there))
@@ -94,6 +109,11 @@ static int make_number(unsigned int type, pgoff_t offset, u32 *nr)
 }
 
 /* ---- the operations ---- */
+
+static void forget(unsigned int type, u32 nr)
+{
+	atomic_long_sub(rmk_store_discard(front.store, nr, 1), &front.area[type].pages);
+}
 
 /* Swap on /dev/ramster0 needs no front: it would be stored twice. */
 static bool swaps_to_our_disk(struct page *page)
@@ -134,7 +154,9 @@ static int store(unsigned int type, pgoff_t offset, struct page *page)
 	if (!err) {
 		err = put(nr, page);
 		if (err)
-			rmk_store_discard(front.store, nr, 1);
+			forget(type, nr);
+		else
+			atomic_long_inc(&front.area[type].pages);
 	}
 	rmk_count(stats, err ? RMK_FRONTSWAP_FAILED_STORES : RMK_FRONTSWAP_STORES, 1);
 	return err;
@@ -168,7 +190,7 @@ static int load(unsigned int type, pgoff_t offset, struct page *page)
 	if (err)
 		return frontswap_writethrough_param ? err : lost(page);
 	if (frontswap_exclusive)
-		rmk_store_discard(front.store, nr, 1);
+		forget(type, nr);
 	return 0;
 }
 
@@ -179,27 +201,36 @@ static void invalidate_page(unsigned int type, pgoff_t offset)
 
 	if (!number_of(type, offset, &nr))
 		return;
-	rmk_store_discard(front.store, nr, 1);
+	forget(type, nr);
 	rmk_count(front.store->stats, RMK_FRONTSWAP_INVALIDATES, 1);
 }
 
-static void invalidate_area(unsigned int type)
+static void drop_area(struct area *area)
 {
-	struct xarray *area = &front.area[type];
 	unsigned long at;
 	void *first;
 
-	xa_for_each(area, at, first) {
-		xa_erase(area, at);
+	xa_for_each(&area->segments, at, first) {
+		xa_erase(&area->segments, at);
 		rmk_store_give_back(front.store, xa_to_value(first));
 		cond_resched();
 	}
 	rmk_store_reap(front.store);
+	atomic_long_set(&area->pages, 0);
 }
 
+/* Swapoff. */
+static void invalidate_area(unsigned int type)
+{
+	WRITE_ONCE(front.area[type].active, false);
+	drop_area(&front.area[type]);
+}
+
+/* Swapon. */
 static void init(unsigned int type)
 {
-	invalidate_area(type);
+	drop_area(&front.area[type]);
+	WRITE_ONCE(front.area[type].active, true);
 	rmk_remote_want(front.store->remote);
 }
 
@@ -223,7 +254,7 @@ void rmk_frontswap_start(struct rmk_store *s, struct rmk_writer *writer, int dis
 	front.writer = writer;
 	front.disk_major = disk_major;
 	for (i = 0; i < MAX_SWAPFILES; i++)
-		xa_init(&front.area[i]);
+		xa_init(&front.area[i].segments);
 	__module_get(THIS_MODULE);
 	frontswap_writethrough(frontswap_writethrough_param);
 	frontswap_tmem_exclusive_gets(frontswap_exclusive);
@@ -244,12 +275,83 @@ u64 rmk_frontswap_pages(void)
 	return front.store ? frontswap_curr_pages() : 0;
 }
 
+/* ---- shrinking ---- */
+
+struct shrinking {
+	unsigned long target;
+	struct completion done;
+};
+
+static int shrink_thread(void *opaque)
+{
+	struct shrinking *s = opaque;
+
+	allow_signal(SIGINT);
+	frontswap_shrink(s->target);
+	complete(&s->done);
+	return 0;
+}
+
+/*
+ * 5.10's try_to_unuse() does not end before it has found as many pages as it was
+ * asked for, and they may be gone meanwhile; but it looks for signals. So it runs
+ * in a thread that gets one when it takes long.
+ */
+static int shrink_to(unsigned long target)
+{
+	struct shrinking s = { .target = target };
+	struct task_struct *task;
+
+	init_completion(&s.done);
+	task = kthread_create(shrink_thread, &s, "ramster_shrink");
+	if (IS_ERR(task))
+		return PTR_ERR(task);
+	get_task_struct(task);
+	wake_up_process(task);
+	while (!wait_for_completion_timeout(&s.done, SHRINK_TIME))
+		send_sig(SIGINT, task, 1);
+	put_task_struct(task);
+	return 0;
+}
+
+/*
+ * It looks in one area, we do not know which, and if that has no more pages than
+ * asked for, it waits for the area to be empty. Freed slots that lie in the
+ * per-CPU caches count as pages there, but are not found.
+ */
+static u64 may_shrink(void)
+{
+	u64 least = SHRINK_MAX + SLOT_CACHES;
+	int i;
+
+	for (i = 0; i < MAX_SWAPFILES; i++)
+		if (READ_ONCE(front.area[i].active))
+			least = min_t(u64, least, atomic_long_read(&front.area[i].pages));
+	return least > SLOT_CACHES ? least - SLOT_CACHES : 0;
+}
+
 int rmk_frontswap_shrink(u64 target)
 {
+	u64 pages, n;
+	int err;
+
 	if (!front.store)
 		return -EOPNOTSUPP;
-	frontswap_shrink(target);
-	return 0;
+	err = mutex_lock_interruptible(&front.shrinking);
+	if (err)
+		return err;
+	while (!err && (pages = frontswap_curr_pages()) > target) {
+		n = min(pages - target, may_shrink());
+		if (!n)
+			break;
+		err = shrink_to(pages - n);
+		if (frontswap_curr_pages() >= pages)
+			break; /* no memory for them, or more came than went */
+		if (signal_pending(current))
+			err = -EINTR;
+	}
+	mutex_unlock(&front.shrinking);
+	return err;
 }
 
 #else

@@ -22,8 +22,9 @@ u64 rmk_frontswap_capacity(void);
 /* Pages that the swap code believes to be here; 0 without the front. */
 u64 rmk_frontswap_pages(void);
 /*
- * Pull pages back into memory until target are left, as far as memory goes:
- * a partial swapoff. Slow; may sleep. -EOPNOTSUPP without the front.
+ * Pull pages back into memory until target are left, as far as memory goes: a
+ * partial swapoff. The last 64 per CPU stay, and all while a swap area that has
+ * no more than those is on. Slow; sleeps. -EOPNOTSUPP without the front, -EINTR.
  */
 int rmk_frontswap_shrink(u64 target);
 

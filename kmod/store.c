@@ -235,7 +235,7 @@ static bool looks_empty(struct rmk_store *store, u32 nr)
 	return core_entry_where(hint) == CORE_EMPTY;
 }
 
-void rmk_store_discard(struct rmk_store *store, u32 nr, u64 n)
+u64 rmk_store_discard(struct rmk_store *store, u32 nr, u64 n)
 {
 	struct core_entry old;
 	u64 freed = 0;
@@ -249,6 +249,7 @@ void rmk_store_discard(struct rmk_store *store, u32 nr, u64 n)
 		freed++;
 	}
 	rmk_count(store->stats, RMK_DISCARDS, freed);
+	return freed;
 }
 
 void rmk_store_drop_all(struct rmk_store *store)

@@ -123,8 +123,11 @@ static inline bool rmk_store_needs_process(struct core_entry e)
 	return core_entry_where(e) == CORE_ZSTD;
 }
 
-/* Forget n pages. Process context, does not sleep; interrupts may be off. */
-void rmk_store_discard(struct rmk_store *store, u32 nr, u64 n);
+/*
+ * Forget n pages. Returns how many of them were something. Process context, does
+ * not sleep; interrupts may be off.
+ */
+u64 rmk_store_discard(struct rmk_store *store, u32 nr, u64 n);
 
 /* Bytes of metadata: the index, and slot maps and owners of the slabs held. */
 u64 rmk_store_metadata_bytes(struct rmk_store *store);
