@@ -9,6 +9,7 @@
 #include <linux/ktime.h>
 #include <linux/mempool.h>
 #include <linux/mm.h>
+#include <linux/slab.h>
 
 #include "fetch.h"
 #include "io.h"
@@ -23,6 +24,7 @@ struct fetch {
 	struct rmk_io io;
 };
 
+static struct kmem_cache *cache; /* an io is too large for kmalloc() to keep at hand */
 static mempool_t *fetches;
 
 static void fetch_done(struct rmk_io *io)
@@ -73,11 +75,18 @@ int rmk_fetch(struct rmk_store *store, u32 nr, struct page *page, unsigned long 
 
 int rmk_fetch_module_init(void)
 {
-	fetches = mempool_create_kmalloc_pool(RESERVE, sizeof(struct fetch));
-	return fetches ? 0 : -ENOMEM;
+	cache = KMEM_CACHE(fetch, 0);
+	if (!cache)
+		return -ENOMEM;
+	fetches = mempool_create_slab_pool(RESERVE, cache);
+	if (fetches)
+		return 0;
+	kmem_cache_destroy(cache);
+	return -ENOMEM;
 }
 
 void rmk_fetch_module_exit(void)
 {
 	mempool_destroy(fetches);
+	kmem_cache_destroy(cache);
 }
