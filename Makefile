@@ -4,7 +4,7 @@
 #   make         build userspace into build/
 #   make test    install what is missing, build plain and sanitized, run every test
 #   make demo    two virtual machines, one swapping into the other's RAM
-#   make bench   compare the block device and swap with their peers (15 minutes)
+#   make bench   compare the block device and swap with their peers (20 minutes)
 #   make module  build ramster_rdma.ko for KDIR (default: the running kernel)
 #   make fuzz    fuzz for FUZZ_SECONDS (default 60) per target
 #   make format  lay out all C code as .clang-format says
@@ -51,6 +51,7 @@ bench: deps
 	$(MAKE) all
 	-python3 bench/compare-block.py
 	-python3 bench/compare-swap.py
+	-python3 bench/compare-fronts.py
 
 module:
 	$(MAKE) -C $(KDIR) M=$(CURDIR) modules
