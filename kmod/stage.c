@@ -28,7 +28,7 @@ struct rmk_stage {
 	spinlock_t lock;
 	struct list_head free, queue;
 	wait_queue_head_t freed;
-	u32 total, used;
+	u32 total, used, queued;
 	struct buffer buffers[];
 };
 
@@ -119,17 +119,20 @@ void rmk_stage_named(struct rmk_stage *stage, u32 buffer, u32 nr)
 	spin_unlock_irqrestore(&stage->lock, flags);
 }
 
-void rmk_stage_queue(struct rmk_stage *stage, u32 buffer, bool first)
+u32 rmk_stage_queue(struct rmk_stage *stage, u32 buffer, bool first)
 {
 	struct buffer *b = &stage->buffers[buffer];
 	unsigned long flags;
+	u32 queued;
 
 	spin_lock_irqsave(&stage->lock, flags);
 	if (first)
 		list_add(&b->node, &stage->queue);
 	else
 		list_add_tail(&b->node, &stage->queue);
+	queued = ++stage->queued;
 	spin_unlock_irqrestore(&stage->lock, flags);
+	return queued;
 }
 
 bool rmk_stage_next(struct rmk_stage *stage, struct rmk_staged *out)
@@ -141,6 +144,7 @@ bool rmk_stage_next(struct rmk_stage *stage, struct rmk_staged *out)
 	b = list_first_entry_or_null(&stage->queue, struct buffer, node);
 	if (b) {
 		list_del_init(&b->node);
+		stage->queued--;
 		describe(stage, b, out);
 	}
 	spin_unlock_irqrestore(&stage->lock, flags);
@@ -195,9 +199,9 @@ bool rmk_stage_read(struct rmk_stage *stage, struct core_entry e, void *dst)
 	return true;
 }
 
-bool rmk_stage_waiting(const struct rmk_stage *stage)
+u32 rmk_stage_queued(const struct rmk_stage *stage)
 {
-	return !list_empty_careful(&stage->queue);
+	return READ_ONCE(stage->queued);
 }
 
 u32 rmk_stage_used(const struct rmk_stage *stage)

@@ -40,8 +40,11 @@ bool rmk_stage_take(struct rmk_stage *stage, struct rmk_staged *out);
 void rmk_stage_filled(struct rmk_stage *stage, struct rmk_staged *out, u32 crc);
 /* The entry is about to be published for page nr: the index owns the buffer too. */
 void rmk_stage_named(struct rmk_stage *stage, u32 buffer, u32 nr);
-/* To the end of the queue, or with first to its head: what the writer could not store. */
-void rmk_stage_queue(struct rmk_stage *stage, u32 buffer, bool first);
+/*
+ * To the end of the queue, or with first to its head: what the writer could not
+ * store. Returns how many are queued now.
+ */
+u32 rmk_stage_queue(struct rmk_stage *stage, u32 buffer, bool first);
 /* The oldest of the queue, for the writer: false if it is empty. */
 bool rmk_stage_next(struct rmk_stage *stage, struct rmk_staged *out);
 
@@ -54,8 +57,8 @@ void rmk_stage_release(struct rmk_stage *stage, u32 buffer);
  */
 bool rmk_stage_read(struct rmk_stage *stage, struct core_entry e, void *dst);
 
-bool rmk_stage_waiting(const struct rmk_stage *stage); /* is the queue not empty? */
-u32 rmk_stage_used(const struct rmk_stage *stage);     /* buffers */
+u32 rmk_stage_queued(const struct rmk_stage *stage); /* buffers in the queue */
+u32 rmk_stage_used(const struct rmk_stage *stage);   /* buffers */
 /* Are seven eighths of the buffers free? */
 bool rmk_stage_roomy(const struct rmk_stage *stage);
 /* Wait until some buffer is free, or with roomy seven eighths of them; at most timeout jiffies. Sleeps. */

@@ -22,6 +22,8 @@
 
 /* Batches on their way at once: one is being filled while others are on the wire. */
 #define BATCHES 4
+/* So many pages go at once; fewer after a tick. */
+#define KICK_PAGES 16
 /* When no tier took a page: how soon to try again. */
 #define PAUSE_MS 20
 
@@ -72,12 +74,17 @@ static void put_idle(struct rmk_writer *w, struct batch *b)
 	spin_unlock_irqrestore(&w->lock, flags);
 }
 
-static void kick(struct rmk_writer *w)
+/* Few pages wait for more to come: a work that runs for each costs a context switch for each. */
+static void kick(struct rmk_writer *w, u32 queued)
 {
-	u32 ms = READ_ONCE(w->pause) ? PAUSE_MS : 0;
-
-	if (!READ_ONCE(w->stopping))
-		queue_delayed_work(w->wq, &w->work, msecs_to_jiffies(ms));
+	if (READ_ONCE(w->stopping))
+		return;
+	if (READ_ONCE(w->pause))
+		queue_delayed_work(w->wq, &w->work, msecs_to_jiffies(PAUSE_MS));
+	else if (queued < KICK_PAGES)
+		queue_delayed_work(w->wq, &w->work, 1);
+	else if (queued % KICK_PAGES == 0)
+		mod_delayed_work(w->wq, &w->work, 0);
 }
 
 static bool ephemeral(const struct batch *b)
@@ -122,8 +129,8 @@ static void batch_done(struct rmk_io *io)
 	}
 	WRITE_ONCE(w->pause, failed);
 	WRITE_ONCE(w->stuck, failed && !hopeful);
-	if (rmk_stage_waiting(stage))
-		kick(w);
+	if (rmk_stage_queued(stage) && !READ_ONCE(w->stopping))
+		mod_delayed_work(w->wq, &w->work, failed ? msecs_to_jiffies(PAUSE_MS) : 0);
 	put_idle(w, b);
 }
 
@@ -162,7 +169,7 @@ static void writer_work(struct work_struct *work)
 	struct rmk_writer *w = container_of(to_delayed_work(work), struct rmk_writer, work);
 	struct batch *b;
 
-	while (!READ_ONCE(w->stopping) && rmk_stage_waiting(w->store->stage)) {
+	while (!READ_ONCE(w->stopping) && rmk_stage_queued(w->store->stage)) {
 		b = take_idle(w);
 		if (!b)
 			return; /* the one that ends next kicks us */
@@ -228,10 +235,8 @@ int rmk_writer_publish(struct rmk_writer *w, u32 nr, const struct rmk_staged *s)
 		return -ENOENT;
 	}
 	rmk_store_free_entry(store, old);
-	if (has_buffer(s)) {
-		rmk_stage_queue(store->stage, s->buffer, false);
-		kick(w);
-	}
+	if (has_buffer(s))
+		kick(w, rmk_stage_queue(store->stage, s->buffer, false));
 	return 0;
 }
 
