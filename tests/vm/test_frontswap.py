@@ -33,7 +33,7 @@ def load(lab, parameters):
 
 
 def swap_on_file(lab, mib):
-    """Swap on a loop device over a sparse file, which costs memory where it is written; its name."""
+    """Swap on a loop device over a sparse file, which costs memory only where written; its name."""
     device = lab.borrowers[0].check(
         f"modprobe -q loop; truncate -s {mib}M /run/swapfile && chmod 600 /run/swapfile && "
         "losetup -f --show /run/swapfile").strip()
@@ -156,13 +156,13 @@ def writethrough(lab):
 
 def late(lab, exclusive):
     """A program has pages on the device when the front comes; both kinds come back."""
-    device = swap_on_file(lab, 112)
+    device = swap_on_file(lab, 80)
     written = device_writes(lab, device)
-    job = lab.swaptest("96M", "32M", "--seconds 3600")
+    job = lab.swaptest("64M", "24M", "--seconds 3600")
     wait_during(job, "pages on the device", lambda: device_writes(lab, device) > written + 50)
     load(lab, f"frontswap_writethrough=0 frontswap_exclusive={exclusive}")
     wait_swapping(lab, job)
-    wait_pass(lab, job, 96)
+    wait_pass(lab, job, 64)
     s = lab.statistics()
     say(f"{s['frontswap_stores']} stores, {s['frontswap_loads']} loads, "
         f"{s['frontswap_pages']} pages, {s['remote_pages']} at the donor")
@@ -175,7 +175,7 @@ def expect_bypass(lab):
     """Swap on our own disk does not go by the front."""
     stores, writes = lab.sysfs("frontswap_stores"), lab.sysfs("writes")
     lab.swapon()
-    expect_all_right(lab.swaptest("32M", "12M", "--rounds 1", group="disk"))
+    expect_all_right(lab.swaptest("24M", "12M", "--rounds 1", group="disk"))
     expect(lab.sysfs("writes") > writes + 1000, "the disk is written")
     expect(lab.sysfs("frontswap_stores") == stores, "the front is not")
     lab.swapoff(timeout=SECONDS)
