@@ -30,7 +30,7 @@ static bool frontswap_writethrough_param = true;
 module_param_named(frontswap_writethrough, frontswap_writethrough_param, bool, 0444);
 MODULE_PARM_DESC(
 	frontswap_writethrough,
-	"write pages to the swap device too (default 1), so that a lost donor costs no data; 0: programs whose pages a donor took with it are killed");
+	"write pages to the swap device too (default 1), so that a lost donor costs no data; 0: who asks for a page that a donor took with it is killed, and swapoff after such a loss puts zeros in its place");
 
 static bool frontswap_exclusive;
 module_param(frontswap_exclusive, bool, 0444);
@@ -164,7 +164,8 @@ static int store(unsigned int type, pgoff_t offset, struct page *page)
 
 /*
  * Nothing can be said but "loaded" or "read the device", and the device has
- * something else. So whoever asked does not live to see the page.
+ * something else. So whoever asked does not live to see the page. That is not
+ * always whose page it is: swapoff asks for all.
  */
 static int lost(struct page *page)
 {
@@ -261,7 +262,7 @@ void rmk_frontswap_start(struct rmk_store *s, struct rmk_writer *writer, int dis
 	frontswap_register_ops(&ops);
 	pr_info("frontswap is on, %s; the module stays until reboot (frontswap=0 avoids that)\n",
 		frontswap_writethrough_param ? "pages go to the swap device too" :
-					       "a lost donor kills the programs it held pages of");
+					       "what a donor takes with it is lost");
 }
 
 u64 rmk_frontswap_capacity(void)
@@ -337,6 +338,8 @@ int rmk_frontswap_shrink(u64 target)
 
 	if (!front.store)
 		return -EOPNOTSUPP;
+	if (!frontswap_writethrough_param && rmk_stats_pages(front.store->stats, CORE_LOST))
+		return -EIO; /* it would put zeros in their place */
 	err = mutex_lock_interruptible(&front.shrinking);
 	if (err)
 		return err;

@@ -24,7 +24,8 @@ u64 rmk_frontswap_pages(void);
 /*
  * Pull pages back into memory until target are left, as far as memory goes: a
  * partial swapoff. The last 64 per CPU stay, and all while a swap area that has
- * no more than those is on. Slow; sleeps. -EOPNOTSUPP without the front, -EINTR.
+ * no more than those is on. Slow; sleeps. -EOPNOTSUPP without the front, -EINTR,
+ * -EIO if pages are lost that the swap device does not have.
  */
 int rmk_frontswap_shrink(u64 target);
 

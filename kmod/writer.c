@@ -124,6 +124,12 @@ static void batch_done(struct rmk_io *io)
 			WRITE_ONCE(w->evict, true);
 			continue;
 		}
+		/* who would keep what nobody will ask for? */
+		if (!core_entry_equal(rmk_store_peek(w->store, io->page[i].nr),
+				      io->page[i].expect)) {
+			rmk_stage_release(stage, b->buffer[i]);
+			continue;
+		}
 		failed = true;
 		rmk_stage_queue(stage, b->buffer[i], true);
 	}
