@@ -3,6 +3,7 @@
 #
 #   make         build userspace into build/
 #   make test    install what is missing, build plain and sanitized, run every test
+#   make test-debug   the module on a kernel with KASAN, lockdep and injected faults (slow)
 #   make demo    two virtual machines, one swapping into the other's RAM
 #   make bench   compare the block device and swap with their peers (20 minutes)
 #   make module  build ramster_rdma.ko for KDIR (default: the running kernel)
@@ -33,7 +34,12 @@ deps:
 # LABEL picks tests by label (unit, fuzz, check, lab): make test LABEL=unit
 test: deps
 	$(MAKE) all san
-	tests/run.sh $(SAN) -j $(JOBS) -L '$(LABEL)'
+	tests/run.sh $(SAN) -j $(JOBS) -L '$(LABEL)' -LE '^debug$$'
+
+# Not part of "test": the first run compiles a kernel for half an hour.
+test-debug: deps
+	$(MAKE) all san
+	tests/run.sh $(SAN) -L '^debug$$'
 
 fuzz: san
 	tests/run.sh $(SAN) -L fuzz
@@ -71,5 +77,5 @@ module-install: module
 clean:
 	rm -rf $(BUILD)
 
-.PHONY: all san deps test fuzz fuzz-seeds demo bench module format \
+.PHONY: all san deps test test-debug fuzz fuzz-seeds demo bench module format \
 	install module-install clean

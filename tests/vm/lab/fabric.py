@@ -33,14 +33,16 @@ class Fabric(scenario.Scenario):
     """Running machines.
 
     both: every machine is donor and borrower (borrowers is ignored). donate: what each donor
-    lends at once. mem: MiB of RAM of each machine. daemon_options: more for ramsterd. tools:
-    programs of tests/vm/*.c that the guests need.
+    lends at once. mem: MiB of RAM of each machine. cpus: of each. daemon_options: more for
+    ramsterd. tools: programs of tests/vm/*.c that the guests need. donor_kernel: another kernel
+    for the donors, on machines of the usual size.
     """
 
     module = "/share/ramster_rdma.ko"
 
     def __init__(self, kernel="61", donors=1, borrowers=1, donate="64M", both=False, mem=384,
-                 daemon_options="", name=None, tools=("swaptest",)):
+                 daemon_options="", name=None, tools=("swaptest",), cpus=1,
+                 donor_kernel=None):
         super().__init__()
         self.name = name or f"{Path(sys.argv[0]).stem}-{kernel}"
         self.logs = TREE / "build/lab/logs" / self.name
@@ -52,9 +54,13 @@ class Fabric(scenario.Scenario):
             [f"donor{i + 1}" for i in range(donors)]
             + [f"borrower{i + 1}" for i in range(borrowers)])
         self._segment = Segment(len(labels))
-        self.machines = [Machine(label, kernel, self.share, self.logs, number=i + 1,
-                                 net=self._segment.netdev(i), mem=mem)
-                         for i, label in enumerate(labels)]
+        self.machines = []
+        for i, label in enumerate(labels):
+            options = {"kernel": kernel, "mem": mem, "cpus": cpus}
+            if donor_kernel and i < donors:
+                options = {"kernel": donor_kernel}
+            self.machines.append(Machine(label, share=self.share, log_dir=self.logs, number=i + 1,
+                                         net=self._segment.netdev(i), **options))
         self.donors = self.machines[:donors]
         self.borrowers = self.machines if both else self.machines[donors:]
         try:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Machines: QEMU guests with stock Debian kernels.
+"""Machines: QEMU guests with kernels of kernels.py.
 
 A Machine is one guest. Commands go to its init (guest/init) over a
 virtio-serial port and may run beside each other. The share, a directory of
@@ -30,13 +30,14 @@ VIRTUALISED = ["-accel", "kvm", "-cpu", "host"]
 CMDLINE = ("console=ttyS0 loglevel=5 panic=-1 oops=continue nokaslr no5lvl mitigations=off nopti "
            "random.trust_cpu=on tsc=reliable no_timer_check audit=0 selinux=0 apparmor=0 "
            "nowatchdog net.ifnames=0")
-# What a kernel says when something is wrong with it. No stock kernel of the lab says any of it
+# What a kernel says when something is wrong with it. No kernel of the lab says any of it
 # by itself at boot, so there is no list of exceptions.
 SPLAT = re.compile(
     r"WARNING:|BUG:|Oops|Call Trace|general protection|nable to handle|Kernel panic|stack-protector"
     r"|blocked for more than|rcu: INFO|detected stall|self-detected|soft lockup|hard LOCKUP"
     r"|(circular|recursive) locking|inconsistent lock state|suspicious RCU|DEBUG_LOCKS_WARN"
-    r"|sleeping function called|scheduling while atomic|refcount_t|use-after-free|corruption"
+    r"|INFO: trying to register non-static key|lockdep is turned off"
+    r"|sleeping function called|scheduling while atomic|refcount_t|corruption|ODEBUG:"
     r"|Bad (page|rss-counter|swap)|Objects remaining|UBSAN|KASAN|KCSAN|kmemleak: [1-9]")
 
 _live = set()
@@ -147,10 +148,10 @@ class Job:
 class Machine:
     """One guest. share: host directory for /share. log_dir: where the console goes.
     net: QEMU -netdev options without the id, or None; number: last byte of its addresses and
-    of its MAC. mem in MiB. disks: image files, in order from /dev/vdc."""
+    of its MAC. mem in MiB. cpus: of the guest; more than one is slow unless KVM works. disks: image files, in order from /dev/vdc."""
 
     def __init__(self, name, kernel, share, log_dir, number=1, net=None, mem=384, rxe=True,
-                 append="", disks=()):
+                 append="", disks=(), cpus=1):
         self.name = name
         self.kernel = kernel
         self.ip = f"10.9.0.{number}"
@@ -162,6 +163,7 @@ class Machine:
         self._mem = mem
         self._append = f"lab.name={name} lab.ip={number} lab.rxe={int(rxe)} {append}"
         self._disks = disks
+        self._cpus = cpus
         self._numbers = itertools.count()
         self._send_lock = threading.Lock()
         self._jobs, self._ready = {}, None
@@ -171,7 +173,7 @@ class Machine:
         entry = kernels.prepare(self.kernel)
         command = [
             QEMU, "-nodefaults", "-no-user-config", "-display", "none", "-machine", "q35",
-            *_cpu_options(self.kernel), "-smp", "1", "-m", str(self._mem), "-no-reboot",
+            *_cpu_options(self.kernel), "-smp", str(self._cpus), "-m", str(self._mem), "-no-reboot",
             "-kernel", str(entry / "vmlinux"), "-initrd", str(entry / "initrd"),
             "-append", f"{CMDLINE} {self._append}", "-serial", "chardev:console",
             "-chardev", f"file,id=console,path={self.console},append=on",
