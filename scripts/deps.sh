@@ -17,7 +17,7 @@ packages=(
 	# the lab: QEMU guests; user-mode nodes run the host's programs
 	qemu-system-x86 mmdebstrap debian-archive-keyring ca-certificates e2fsprogs
 	busybox-static iproute2 iputils-ping procps util-linux
-	fio perftest nvme-cli rdmacm-utils librdmacm1 ibverbs-utils
+	btrfs-progs fio perftest nvme-cli rdmacm-utils librdmacm1 ibverbs-utils
 )
 
 installed() {
