@@ -92,9 +92,13 @@ static const struct {
 	const char *name;
 	void (*make)(void);
 } mistakes[] = {
-	{ "use-after-free", use_after_free },	{ "sleep-in-atomic", sleep_in_atomic }, { "cpu-while-preemptible", cpu_while_preemptible },
-	{ "lock-order", lock_order },		{ "list-add-twice", list_add_twice },
-	{ "free-with-timer", free_with_timer }, { "leak", leak },
+	{ "use-after-free", use_after_free },
+	{ "sleep-in-atomic", sleep_in_atomic },
+	{ "cpu-while-preemptible", cpu_while_preemptible },
+	{ "lock-order", lock_order },
+	{ "list-add-twice", list_add_twice },
+	{ "free-with-timer", free_with_timer },
+	{ "leak", leak },
 };
 
 static int __init faulty_init(void)
