@@ -8,7 +8,8 @@
                                                                 brd, zram (local)
 
 All devices stand side by side in one boot, and every repetition measures all
-of them row by row, so that a slow moment of the host meets them alike. Every
+of them row by row, in turns forwards and backwards, so that a slow moment of
+the host meets them alike. Every
 device is filled with incompressible data first. Medians are reported.
 """
 import argparse
@@ -186,7 +187,8 @@ def run(nodes, args, size):
         for name, (tool, column, factor, _) in VERBS.items():
             verbs[name].append(perftest(nodes, args.wire, tool, column) * factor)
         for row in ROWS:
-            for name, path in devices.items():
+            order = list(devices.items())
+            for name, path in order[::-1] if turn % 2 else order:
                 rows[row][name].append(measure(nodes[1], path, size, row, args.runtime))
             note(f"{turn + 1}/{args.repeat} {row}: " + ", ".join(
                 f"{name} {got[-1]['value']:.0f}" for name, got in rows[row].items()))
