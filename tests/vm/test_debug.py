@@ -27,6 +27,8 @@ KERNEL = "debug"
 RAM = 768               # MiB; an eighth is KASAN's, and what is freed is kept for a while
 CPUS = 2                # one is not enough to find all there is, and DEBUG_PREEMPT is off with it
 DONATE, REVOKED = "24M", "12M"
+PERCENT = 10            # of the module's allocations fail, or fewer while it has to connect, for
+PERCENT_CONNECTING = 2  # that takes dozens, each of which must succeed
 FAULTS = 1000000        # more than will ever be injected
 # Return addresses to look at: the module, what it calls and the allocator. Deeper, it would be rxe
 # that fails, which in 5.10 does not survive that (a MAD whose packet failed is used when freed).
@@ -107,7 +109,8 @@ def detectors():
 # ---- allocations that fail
 
 class Faults:
-    """While in a with block, one in ten allocations with the module's code on the stack fails."""
+    """While in a with block, allocations that the module makes or lets others make fail, at a
+    percentage that rate() changes. Does nothing unless active."""
 
     kinds = ("failslab", "fail_page_alloc")
 
@@ -119,29 +122,34 @@ class Faults:
         self._borrower.check(f"for kind in {' '.join(self.kinds)}; do "
                              f"echo {value} >/sys/kernel/debug/$kind/{name} || exit; done")
 
-    def injected(self):
+    def rate(self, percent):
+        if self._active:
+            self._set("probability", percent)
+
+    def _injected(self):
         """How many have failed, of each kind."""
         return {kind: FAULTS - int(self._borrower.check(f"cat /sys/kernel/debug/{kind}/times"))
                 for kind in self.kinds}
 
     def __enter__(self):
         if not self._active:
-            return
+            return self
         start, size = self._borrower.check(
             "cd /sys/module/ramster_rdma && cat sections/.text coresize").split()
         self._set("require-start", start)
         self._set("require-end", hex(int(start, 16) + int(size)))
         for name, value in (("stacktrace-depth", DEPTH), ("verbose", 0), ("times", FAULTS),
-                            ("ignore-gfp-wait", "N"), ("interval", 1), ("probability", 10)):
+                            ("ignore-gfp-wait", "N"), ("interval", 1), ("probability", PERCENT)):
             self._set(name, value)
         self._borrower.check("echo 0 >/sys/kernel/debug/fail_page_alloc/min-order; "
                              "echo N >/sys/kernel/debug/fail_page_alloc/ignore-gfp-highmem")
+        return self
 
     def __exit__(self, kind, *_):
         if not self._active:
             return
-        self._set("probability", 0)
-        injected = self.injected()
+        self.rate(0)
+        injected = self._injected()
         say(f"faults injected: {injected}")
         if kind is None:
             expect(injected["failslab"], "allocations have failed")
@@ -168,16 +176,19 @@ def donor_dies(lab):
         f"{lab.sysfs('written_off_pages') - lost} pages lost")
 
 
-def trouble(lab, front, job):
+def trouble(lab, front, job, faults):
     """All that may happen to a donor; the load goes on."""
     work(lab, front, job, 2000, "with a donor")
     done = lab.ctl(f"revoke {REVOKED} --deadline 120s", timeout=240)
     expect(not done["fenced_bytes"] and not done["kept_bytes"], f"all slabs released: {done}")
     work(lab, front, job, 2000, "with half of it")
+    expect(not lab.sysfs("read_errors"), "what was written can be read")
     donor_dies(lab)
     work(lab, front, job, 2000, "without a donor")
     lab.start_daemon(donate=DONATE)
+    faults.rate(PERCENT_CONNECTING)
     wait_during(job, "pages with the new daemon", lambda: lab.sysfs("remote_pages") > 1000, 300)
+    faults.rate(PERCENT)
     work(lab, front, job, 1000, "with a new one")
     donor_dies(lab)
     work(lab, front, job, 1000, "without it")
@@ -191,8 +202,8 @@ def exercise(case, front, faults):
         lab.load_module(f"size=64M slab_size=1M zpool_percent=20 {front.parameters}")
         job = front.begin(lab)
         wait_during(job, "pages on the donor", lambda: lab.sysfs("remote_pages") > 2000, 600)
-        with Faults(lab, faults):
-            trouble(lab, front, job)
+        with Faults(lab, faults) as injected:
+            trouble(lab, front, job, injected)
             borrower.check(f"pkill -TERM -x {front.program}")
             code, output = job.wait(600)
         expect(code == 0, f"no wrong page; exit code {code}:\n{output}")
