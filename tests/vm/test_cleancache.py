@@ -111,6 +111,9 @@ def read_again(lab, disk, mib, allowed):
                f"a get for each page: {d}")
         expect(not d["cleancache_failed_puts"] and not d["cleancache_filtered_puts"],
                f"no put failed or was filtered: {d}")
+    s = lab.statistics()
+    expect(s["cleancache_pages"] == s["remote_pages"] + s["staged_pages"] + s["same_pages"],
+           f"all pages have a name: {s}")
     again = disk.pages_read() - start - mib * PAGES
     expect(0 <= again <= allowed, f"{mib * PAGES} pages read once, and {allowed} at most twice, "
                                   f"not {again}")
