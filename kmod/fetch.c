@@ -35,17 +35,18 @@ static void fetch_done(struct rmk_io *io)
 static int fetch_once(struct fetch *f)
 {
 	struct rmk_store *store = f->io.store;
-	u64 start = ktime_get_ns(), ns;
+	u64 ns;
 
 	reinit_completion(&f->done);
+	f->io.start = ktime_get_ns();
 	rmk_poll_begin(&store->poll);
 	rmk_io_get(&f->io);
-	while (!completion_done(&f->done) && rmk_poll_on(&store->poll, start))
+	while (!completion_done(&f->done) && rmk_poll_on(&store->poll, f->io.start))
 		cpu_relax();
 	/* Work requests end by themselves, or when the session gives up on the donor. */
 	while (!wait_for_completion_timeout(&f->done, 30 * HZ))
 		pr_warn_ratelimited("reading page %u takes long\n", f->io.page[0].nr);
-	ns = ktime_get_ns() - start;
+	ns = ktime_get_ns() - f->io.start;
 	rmk_poll_end(&store->poll, ns);
 	rmk_stats_latency(store->stats, false, ns);
 	if (!f->io.err && core_entry_where(f->io.page[0].entry) == CORE_EMPTY)

@@ -12,11 +12,13 @@
  * because the compressed tier may not be touched from softirq.
  */
 #include <linux/crc32c.h>
+#include <linux/ktime.h>
 #include <linux/mm.h>
 #include <linux/sched/mm.h>
 
 #include "compat/kernel.h"
 #include "io.h"
+#include "trace.h"
 
 static struct workqueue_struct *io_wq;
 
@@ -218,6 +220,16 @@ static void get_result(struct rmk_io *io, struct rmk_io_page *p, int err)
 	if (err)
 		fill_page(p->page, 0);
 	page_result(io, p, err);
+	if (trace_ramster_get_enabled() && !io->move)
+		trace_ramster_get(p->nr, core_entry_where(p->entry), err,
+				  ktime_get_ns() - io->start);
+}
+
+/* n pages came together; n may be 0. */
+static void count_gets(struct rmk_io *io, enum core_where where, u32 n, u64 now)
+{
+	if (n && !io->move)
+		rmk_stats_op(io->store->stats, RMK_GET, where, now - io->start, n);
 }
 
 /* A page that does not lie in a slab. */
@@ -255,14 +267,27 @@ static int get_error(struct rmk_io *io, struct rmk_io_run *run, int err)
 
 static void get_run_done(struct rmk_io *io, struct rmk_io_run *run, int err)
 {
-	u32 i;
+	u32 i, got = 0;
 
 	if (err)
 		err = get_error(io, run, err);
 	else
 		rmk_count(io->store->stats, RMK_REMOTE_READS, run->n);
-	for (i = run->first; i < run->first + run->n; i++)
+	for (i = run->first; i < run->first + run->n; i++) {
 		get_result(io, &io->page[i], err ?: verify(io, &io->page[i]));
+		got += io->page[i].state == RMK_PAGE_DONE;
+	}
+	count_gets(io, CORE_REMOTE, got, ktime_get_ns());
+}
+
+/* got: how many pages that lay here were read, by where. */
+static void count_local_gets(struct rmk_io *io, const u8 *got)
+{
+	u64 now = ktime_get_ns();
+	int where;
+
+	for (where = 0; where < CORE_WHERES; where++)
+		count_gets(io, where, got[where], now);
 }
 
 void rmk_io_get(struct rmk_io *io)
@@ -271,6 +296,8 @@ void rmk_io_get(struct rmk_io *io)
 	struct core_remote where;
 	struct rmk_slab *slab;
 	u32 i, spans = 0;
+	u8 got[CORE_WHERES] = { 0 };
+	bool local = false;
 
 	io->err = 0;
 	io->again = false;
@@ -283,6 +310,8 @@ void rmk_io_get(struct rmk_io *io)
 		slab = look_up(io, p);
 		if (!slab) {
 			get_local(io, p);
+			local = true;
+			got[core_entry_where(p->entry)] += p->state == RMK_PAGE_DONE;
 			continue;
 		}
 		where = core_entry_get_remote(p->entry);
@@ -299,6 +328,8 @@ void rmk_io_get(struct rmk_io *io)
 	}
 	if (run)
 		post(io, run);
+	if (local)
+		count_local_gets(io, got);
 	finish(io);
 }
 
@@ -307,6 +338,15 @@ void rmk_io_get(struct rmk_io *io)
 static const struct core_entry *expected(const struct rmk_io *io, const struct rmk_io_page *p)
 {
 	return io->move ? &p->expect : NULL;
+}
+
+static void trace_published(const struct rmk_io *io, u32 nr, struct core_entry old,
+			    struct core_entry e)
+{
+	if (io->move && trace_ramster_move_enabled())
+		trace_ramster_move(nr, core_entry_where(old), core_entry_where(e));
+	else if (!io->move && trace_ramster_put_enabled())
+		trace_ramster_put(nr, core_entry_where(e), 0);
 }
 
 /*
@@ -320,7 +360,10 @@ static void publish(struct rmk_io *io, struct rmk_io_page *p, bool process)
 	p->state = RMK_PAGE_DONE;
 	if (!rmk_store_publish(io->store, p->nr, e, expected(io, p), &old)) {
 		p->state = RMK_PAGE_STALE;
+		rmk_count(io->store->stats, RMK_LATE_MOVES, 1);
 		old = e;
+	} else {
+		trace_published(io, p->nr, old, e);
 	}
 	if (!process && rmk_store_needs_process(old)) {
 		p->entry = old;
@@ -331,6 +374,20 @@ static void publish(struct rmk_io *io, struct rmk_io_page *p, bool process)
 	p->entry = core_entry_empty();
 }
 
+/* n pages went there together; n may be 0. */
+static void count_puts(struct rmk_io *io, enum core_where where, u32 n)
+{
+	if (n && !io->move)
+		rmk_stats_op(io->store->stats, RMK_PUT, where, ktime_get_ns() - io->start, n);
+}
+
+static void put_failed(struct rmk_io *io, struct rmk_io_page *p, int err)
+{
+	if (!io->move)
+		trace_ramster_put(p->nr, CORE_EMPTY, err);
+	page_result(io, p, err);
+}
+
 static void put_run_done(struct rmk_io *io, struct rmk_io_run *run, int err)
 {
 	u32 i;
@@ -339,6 +396,7 @@ static void put_run_done(struct rmk_io *io, struct rmk_io_run *run, int err)
 		rmk_count(io->store->stats, RMK_REMOTE_WRITES, run->n);
 		for (i = run->first; i < run->first + run->n; i++)
 			publish(io, &io->page[i], false);
+		count_puts(io, CORE_REMOTE, run->n);
 		return;
 	}
 	if (err == -EACCES)
@@ -373,7 +431,7 @@ static void put_local(struct rmk_io *io, struct rmk_io_page *p)
 	int err;
 
 	if (io->to == RMK_PUT_REMOTE) {
-		page_result(io, p, -ENOSPC);
+		put_failed(io, p, -ENOSPC);
 		return;
 	}
 	addr = rmk_kmap(p->page);
@@ -385,36 +443,40 @@ static void put_local(struct rmk_io *io, struct rmk_io_page *p)
 		memalloc_noreclaim_restore(noreclaim);
 	rmk_kunmap(addr);
 	if (err && io->to == RMK_PUT_LOCAL) {
-		page_result(io, p, -ENOSPC);
+		put_failed(io, p, -ENOSPC);
 		return;
 	}
 	if (err) {
 		rmk_remote_want(io->store->remote);
-		page_result(io, p, rmk_remote_hopeful(io->store->remote) ? -EAGAIN : -ENOSPC);
+		put_failed(io, p, rmk_remote_hopeful(io->store->remote) ? -EAGAIN : -ENOSPC);
 		return;
 	}
 	p->entry = core_entry_zstd(handle, p->crc);
 	publish(io, p, true);
+	count_puts(io, CORE_ZSTD, 1);
 }
 
-/* Checksum; same-filled pages are done with it. */
-static void prepare(struct rmk_io *io, struct rmk_io_page *p)
+/* Checksum; same-filled pages are done with it, which is what it returns. */
+static bool prepare(struct rmk_io *io, struct rmk_io_page *p)
 {
 	void *addr;
+	bool same;
 	u64 word;
 
 	p->state = RMK_PAGE_TODO;
 	p->entry = core_entry_empty();
 	if (io->move)
-		return;
+		return false;
 	addr = rmk_kmap(p->page);
-	if (rmk_page_same_filled(addr, &word)) {
+	same = rmk_page_same_filled(addr, &word);
+	if (same) {
 		p->entry = core_entry_same(word);
 		publish(io, p, true);
 	} else {
 		p->crc = rmk_page_crc(addr);
 	}
 	rmk_kunmap(addr);
+	return same;
 }
 
 /* Post n pages from i on into slots side by side, in as few work requests as spans allow. */
@@ -458,7 +520,7 @@ static u32 todo_from(const struct rmk_io *io, u32 i)
 void rmk_io_put(struct rmk_io *io)
 {
 	struct rmk_slab *slab;
-	u32 i, n, slot;
+	u32 i, n, slot, same = 0;
 
 	io->err = 0;
 	io->again = false;
@@ -466,7 +528,8 @@ void rmk_io_put(struct rmk_io *io)
 	io->nspans = 0;
 	atomic_set(&io->pending, 1);
 	for (i = 0; i < io->npages; i++)
-		prepare(io, &io->page[i]);
+		same += prepare(io, &io->page[i]);
+	count_puts(io, CORE_SAME, same);
 	for (i = 0; i < io->npages; i += n) {
 		n = todo_from(io, i);
 		if (!n) {

@@ -54,8 +54,9 @@ struct rmk_io {
 	 * -EAGAIN: nothing is wrong for good, try again a little later.
 	 */
 	int err;
+	u64 start; /* ns, when the front asked; set by the caller unless move */
 	enum rmk_lane lane;
-	bool move;	    /* put: publish only over page->expect, keep page->crc */
+	bool move; /* not for a front; put: publish only over page->expect, keep page->crc */
 	enum rmk_put_to to; /* put */
 	bool reclaim;	    /* put: swap-out, which frees more memory than it takes */
 	bool again;	    /* put: the rest needs process context */
@@ -71,14 +72,14 @@ struct rmk_io {
 void rmk_io_init(struct rmk_io *io, struct rmk_store *store, void (*done)(struct rmk_io *io));
 
 /*
- * Fill io->page[0..npages) (page, nr and lane set by the caller). A page that
+ * Fill io->page[0..npages) (page, nr, lane and start set by the caller). A page that
  * fails its checksum, or whose request failed, ends FAILED and its content is
  * undefined: it must not be handed out. Process context; does not sleep.
  */
 void rmk_io_get(struct rmk_io *io);
 
 /*
- * Store io->page[0..npages) (page, nr; with move also expect and crc). Process
+ * Store io->page[0..npages) (page, nr, start; with move also expect and crc). Process
  * context; does not sleep.
  */
 void rmk_io_put(struct rmk_io *io);

@@ -11,6 +11,7 @@
 #include <linux/uuid.h>
 
 #include "cleancache.h"
+#include "debugfs.h"
 #include "fetch.h"
 #include "frontswap.h"
 #include "io.h"
@@ -228,6 +229,7 @@ static int __init ramster_init(void)
 	err = swapdev_init();
 	if (err)
 		goto writer_exit;
+	rmk_debugfs_init(store->stats);
 	pr_info("ramster0: %llu MiB, slabs of %llu MiB\n", params.npages >> (20 - PAGE_SHIFT),
 		params.slab_bytes >> 20);
 	rmk_cleancache_start(store, writer);
@@ -251,6 +253,7 @@ static void __exit ramster_exit(void)
 {
 	struct rmk_swapdev *d = swapdev;
 
+	rmk_debugfs_exit();
 	LISTEN(swapdev, NULL);
 	rmk_swapdev_destroy(d);
 	writer_exit();

@@ -17,6 +17,7 @@
 
 #include "io.h"
 #include "mover.h"
+#include "trace.h"
 
 /* While there is something to move: soon if some of it did, later if there was no room. */
 #define RETRY_MS 20
@@ -93,7 +94,6 @@ static u32 move_batch(struct rmk_mover *m, enum core_where from, enum rmk_put_to
 	keep_read(io, from);
 	if (!io->npages)
 		return 0;
-	io->move = true;
 	io->to = to;
 	rmk_io_put(io);
 	wait_moved(m);
@@ -119,6 +119,7 @@ static void vanish(struct rmk_mover *m, u32 nr, struct core_entry e)
 
 	if (!rmk_store_publish(m->store, nr, core_entry_empty(), &e, &old))
 		return;
+	trace_ramster_flush(nr, CORE_REMOTE);
 	rmk_store_free_entry(m->store, old);
 	rmk_count(m->store->stats, RMK_VANISHED, 1);
 }
@@ -190,6 +191,7 @@ static void write_off(struct rmk_mover *m, struct rmk_slab *slab)
 		}
 		if (!rmk_store_publish(m->store, nr, core_entry_lost(), &e, &old))
 			continue;
+		trace_ramster_move(nr, CORE_REMOTE, CORE_LOST);
 		rmk_slab_free_slots(slab, slot, 1);
 		lost++;
 	}
@@ -328,6 +330,7 @@ struct rmk_mover *rmk_mover_create(struct rmk_store *store)
 	m->store = store;
 	init_completion(&m->moved);
 	rmk_io_init(&m->io, store, io_done);
+	m->io.move = true;
 	INIT_DELAYED_WORK(&m->work, mover_work);
 	return m;
 free:

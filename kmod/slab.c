@@ -12,26 +12,33 @@
 #include <linux/slab.h>
 
 #include "slab.h"
+#include "trace.h"
 
 static u32 free_slots(const struct rmk_slab *slab)
 {
 	return slab->slots.n - slab->slots.used;
 }
 
-static void count_event(struct rmk_slabs_stats *stats, enum core_lease_event event)
+static void note_event(const struct rmk_slab *slab, enum core_lease_event event)
 {
+	struct rmk_slabs_stats *stats = &slab->slabs->stats;
+
 	switch (event) {
 	case CORE_LEASE_GRANT:
 		stats->granted++;
+		trace_ramster_grant(slab);
 		break;
 	case CORE_LEASE_REVOKE:
 		stats->revoked++;
+		trace_ramster_revoke(slab);
 		break;
 	case CORE_LEASE_FENCE:
 		stats->fenced++;
+		trace_ramster_fence(slab);
 		break;
 	case CORE_LEASE_RELEASE:
 		stats->released++;
+		trace_ramster_release(slab);
 		break;
 	default:
 		break;
@@ -58,7 +65,7 @@ static bool slab_event(struct rmk_slab *slab, enum core_lease_event event)
 		if (free_slots(slab))
 			list_add_tail(&slab->room_node, &slabs->room);
 	}
-	count_event(&slabs->stats, event);
+	note_event(slab, event);
 	return true;
 }
 
@@ -247,6 +254,8 @@ u32 rmk_slabs_alloc(struct rmk_slabs *slabs, u32 want, struct rmk_slab **slab, u
 		got = core_slots_alloc(&s->slots, want, first);
 		slabs->room_slots -= got;
 		slabs->stats.used_slots += got;
+		slabs->stats.max_used_slots =
+			max(slabs->stats.max_used_slots, slabs->stats.used_slots);
 		rmk_slab_get(s);
 		*slab = s;
 		if (!free_slots(s))

@@ -24,6 +24,7 @@
 struct rmk_slabs_stats {
 	u32 slabs, revoking;			/* slabs held; those being evacuated */
 	u64 total_slots, used_slots;		/* of all slabs held */
+	u64 max_used_slots;			/* since load */
 	u64 granted, released, revoked, fenced; /* since load */
 };
 

@@ -8,6 +8,7 @@
  */
 #include <linux/highmem.h>
 #include <linux/list.h>
+#include <linux/minmax.h>
 #include <linux/mm.h>
 #include <linux/spinlock.h>
 #include <linux/vmalloc.h>
@@ -25,10 +26,10 @@ struct buffer {
 };
 
 struct rmk_stage {
-	spinlock_t lock;
+	spinlock_t lock; /* see above */
 	struct list_head free, queue;
 	wait_queue_head_t freed;
-	u32 total, used, queued;
+	u32 total, used, max_used, queued;
 	struct buffer buffers[];
 };
 
@@ -89,6 +90,7 @@ bool rmk_stage_take(struct rmk_stage *stage, struct rmk_staged *out)
 	if (b) {
 		list_del_init(&b->node);
 		stage->used++;
+		stage->max_used = max(stage->max_used, stage->used);
 		b->owners = 1;
 		b->generation++;
 		describe(stage, b, out);
@@ -165,6 +167,7 @@ void rmk_stage_release(struct rmk_stage *stage, u32 buffer)
 		stage->used--;
 	}
 	spin_unlock_irqrestore(&stage->lock, flags);
+	/* a waiter who comes just now looks at used after it has queued up, or at its time-out */
 	if (freed && waitqueue_active(&stage->freed))
 		wake_up(&stage->freed);
 }
@@ -207,6 +210,16 @@ u32 rmk_stage_queued(const struct rmk_stage *stage)
 u32 rmk_stage_used(const struct rmk_stage *stage)
 {
 	return READ_ONCE(stage->used);
+}
+
+u32 rmk_stage_max_used(const struct rmk_stage *stage)
+{
+	return READ_ONCE(stage->max_used);
+}
+
+u32 rmk_stage_total(const struct rmk_stage *stage)
+{
+	return stage->total;
 }
 
 bool rmk_stage_roomy(const struct rmk_stage *stage)

@@ -27,6 +27,7 @@ struct rmk_staged {
 	u32 nr; /* page number */
 	struct page *page;
 	struct core_entry entry; /* what the index holds while it is staged */
+	u64 start;		 /* ns, when the front handed it over; the filler's */
 };
 
 /* nbuffers: at most 2^CORE_BUFFER_BITS. May sleep. ERR_PTR(-ENOMEM). */
@@ -57,11 +58,16 @@ void rmk_stage_release(struct rmk_stage *stage, u32 buffer);
  */
 bool rmk_stage_read(struct rmk_stage *stage, struct core_entry e, void *dst);
 
-u32 rmk_stage_queued(const struct rmk_stage *stage); /* buffers in the queue */
-u32 rmk_stage_used(const struct rmk_stage *stage);   /* buffers */
+u32 rmk_stage_queued(const struct rmk_stage *stage);   /* buffers in the queue */
+u32 rmk_stage_used(const struct rmk_stage *stage);     /* buffers */
+u32 rmk_stage_max_used(const struct rmk_stage *stage); /* at once, since load */
+u32 rmk_stage_total(const struct rmk_stage *stage);
 /* Are seven eighths of the buffers free? */
 bool rmk_stage_roomy(const struct rmk_stage *stage);
-/* Wait until some buffer is free, or with roomy seven eighths of them; at most timeout jiffies. Sleeps. */
+/*
+ * Wait until some buffer is free, or with roomy seven eighths of them; at most
+ * timeout jiffies. Sleeps.
+ */
 void rmk_stage_wait(struct rmk_stage *stage, bool roomy, long timeout);
 
 #endif /* RMK_STAGE_H */

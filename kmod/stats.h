@@ -25,7 +25,11 @@ enum rmk_counter {
 	RMK_CRC_ERRORS,	 /* pages that came back wrong, and were not handed out */
 	RMK_READ_ERRORS, /* pages that the front was told it cannot have */
 	RMK_WRITE_ERRORS,
-	RMK_VANISHED, /* ephemeral pages dropped: no room, or their slab went */
+	RMK_LATE_MOVES,	    /* copies made in vain: the page had changed meanwhile */
+	RMK_NO_BUFFER,	    /* pages that fronts could not stage: every buffer was in use */
+	RMK_WRITER_BATCHES, /* of staged pages */
+	RMK_WRITTEN_BEHIND, /* staged pages that a tier has taken */
+	RMK_VANISHED,	    /* ephemeral pages dropped: no room, or their slab went */
 	RMK_FRONTSWAP_STORES,
 	RMK_FRONTSWAP_FAILED_STORES, /* went to the swap device alone */
 	RMK_FRONTSWAP_LOADS,
@@ -41,10 +45,14 @@ enum rmk_counter {
 	RMK_COUNTERS,
 };
 
+/* What fronts ask for, page by page. */
+enum rmk_op { RMK_GET, RMK_PUT, RMK_OPS };
+
 struct rmk_stats {
 	u64 counter[RMK_COUNTERS];
 	s64 pages[CORE_WHERES];	     /* stored now, by enum core_where; one CPU's may be negative */
 	struct core_hist latency[2]; /* ns from request to completion, [write] */
+	struct core_hist op[RMK_OPS][CORE_WHERES]; /* ns per page of a front's, by tier */
 };
 
 static inline void rmk_count(struct rmk_stats __percpu *stats, enum rmk_counter c, u64 n)
@@ -56,6 +64,18 @@ u64 rmk_stats_sum(struct rmk_stats __percpu *stats, enum rmk_counter c);
 u64 rmk_stats_pages(struct rmk_stats __percpu *stats, enum core_where where);
 /* Latency of one request, in any context. */
 void rmk_stats_latency(struct rmk_stats __percpu *stats, bool write, u64 ns);
+
+/* A front's n pages were read from a tier, or stored there, ns after it asked. Any context. */
+static inline void rmk_stats_op(struct rmk_stats __percpu *stats, enum rmk_op op,
+				enum core_where where, u64 ns, u32 n)
+{
+	this_cpu_add(stats->op[op][where].bucket[core_hist_bucket(ns)], n);
+}
+
+/* All of them since load. */
+void rmk_stats_op_sum(struct rmk_stats __percpu *stats, enum rmk_op op, enum core_where where,
+		      struct core_hist *sum);
+u64 rmk_stats_op_count(struct rmk_stats __percpu *stats, enum rmk_op op, enum core_where where);
 u64 rmk_stats_quantile(struct rmk_stats __percpu *stats, bool write, u32 per_mille);
 
 #endif /* RMK_STATS_H */

@@ -17,6 +17,7 @@
 #include <linux/vmalloc.h>
 
 #include "store.h"
+#include "trace.h"
 
 static u32 max_segments(const struct rmk_store *store)
 {
@@ -245,6 +246,8 @@ u64 rmk_store_discard(struct rmk_store *store, u32 nr, u64 n)
 			continue;
 		if (!rmk_store_publish(store, nr, core_entry_empty(), NULL, &old))
 			continue;
+		if (trace_ramster_flush_enabled())
+			trace_ramster_flush(nr, core_entry_where(old));
 		rmk_store_free_entry(store, old);
 		freed++;
 	}

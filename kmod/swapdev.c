@@ -36,7 +36,6 @@ struct rmk_swapdev {
 };
 
 struct command {
-	u64 start;	     /* ns */
 	u32 ends;	     /* counts completions, for the one who waits on the spot */
 	unsigned long since; /* jiffies when the request first came */
 	struct rmk_io io;
@@ -52,7 +51,7 @@ static void end(struct request *rq, int err)
 	struct command *cmd = blk_mq_rq_to_pdu(rq);
 	struct rmk_swapdev *d = rq->q->queuedata;
 	struct rmk_stats __percpu *stats = d->store->stats;
-	u64 ns = ktime_get_ns() - cmd->start;
+	u64 ns = ktime_get_ns() - cmd->io.start;
 	bool write = op_is_write(req_op(rq));
 
 	rmk_count(stats, write ? RMK_WRITES : RMK_READS, cmd->io.npages);
@@ -142,7 +141,7 @@ static void wait_briefly(struct rmk_swapdev *d, struct command *cmd, u32 ends, u
 static void transfer(struct rmk_swapdev *d, struct request *rq, struct command *cmd)
 {
 	struct rmk_io *io = &cmd->io;
-	u64 start = cmd->start;
+	u64 start = io->start;
 	u32 ends = cmd->ends;
 	bool wait;
 
@@ -175,7 +174,7 @@ static blk_status_t queue_rq(struct blk_mq_hw_ctx *hctx, const struct blk_mq_que
 	if (!(rq->rq_flags & RQF_DONTPREP)) { /* not one that comes again */
 		rq->rq_flags |= RQF_DONTPREP;
 		cmd->since = jiffies;
-		cmd->start = ktime_get_ns();
+		cmd->io.start = ktime_get_ns();
 		if (req_op(rq) == REQ_OP_READ)
 			rmk_poll_begin(&d->store->poll);
 	}

@@ -46,6 +46,31 @@ static u64 get_latency(struct rmk_store *store, u32 arg)
 	return rmk_stats_quantile(store->stats, arg & 1, arg >> 1);
 }
 
+static u64 get_gets(struct rmk_store *store, u32 arg)
+{
+	return rmk_stats_op_count(store->stats, RMK_GET, arg);
+}
+
+static u64 get_puts(struct rmk_store *store, u32 arg)
+{
+	return rmk_stats_op_count(store->stats, RMK_PUT, arg);
+}
+
+enum stage_value { BUFFERS, BUFFERS_USED, BUFFERS_USED_MAX };
+
+static u64 get_stage(struct rmk_store *store, u32 arg)
+{
+	switch ((enum stage_value)arg) {
+	case BUFFERS:
+		return rmk_stage_total(store->stage);
+	case BUFFERS_USED:
+		return rmk_stage_used(store->stage);
+	case BUFFERS_USED_MAX:
+		return rmk_stage_max_used(store->stage);
+	}
+	return 0;
+}
+
 static u64 get_metadata(struct rmk_store *store, u32 arg)
 {
 	struct rmk_pool_stats s;
@@ -60,6 +85,7 @@ enum remote_value {
 	SLABS_REVOKING,
 	SLOTS_TOTAL,
 	SLOTS_USED,
+	SLOTS_USED_MAX,
 	GRANTED,
 	RELEASED,
 	REVOKED,
@@ -81,6 +107,8 @@ static u64 get_remote(struct rmk_store *store, u32 arg)
 		return s.total_slots;
 	case SLOTS_USED:
 		return s.used_slots;
+	case SLOTS_USED_MAX:
+		return s.max_used_slots;
 	case GRANTED:
 		return s.granted;
 	case RELEASED:
@@ -113,7 +141,7 @@ static u64 get_cleancache(struct rmk_store *store, u32 arg)
 	return 0;
 }
 
-enum ztier_value { COMPRESSED_BYTES, ZPOOL_USED_BYTES, INCOMPRESSIBLE, REFUSED };
+enum ztier_value { COMPRESSED_BYTES, ZPOOL_USED_BYTES, ZPOOL_USED_MAX, INCOMPRESSIBLE, REFUSED };
 
 static u64 get_ztier(struct rmk_store *store, u32 arg)
 {
@@ -125,6 +153,8 @@ static u64 get_ztier(struct rmk_store *store, u32 arg)
 		return s.compressed_bytes;
 	case ZPOOL_USED_BYTES:
 		return s.used_bytes;
+	case ZPOOL_USED_MAX:
+		return s.max_used_bytes;
 	case INCOMPRESSIBLE:
 		return s.incompressible;
 	case REFUSED:
@@ -146,12 +176,14 @@ VALUE(same_pages, get_pages, CORE_SAME);
 VALUE(lost_pages, get_pages, CORE_LOST);
 VALUE(compressed_bytes, get_ztier, COMPRESSED_BYTES);
 VALUE(zpool_used_bytes, get_ztier, ZPOOL_USED_BYTES);
+VALUE(zpool_used_max_bytes, get_ztier, ZPOOL_USED_MAX);
 VALUE(incompressible_pages, get_ztier, INCOMPRESSIBLE);
 VALUE(zpool_refused, get_ztier, REFUSED);
 VALUE(slabs, get_remote, SLABS);
 VALUE(slabs_revoking, get_remote, SLABS_REVOKING);
 VALUE(slots_total, get_remote, SLOTS_TOTAL);
 VALUE(slots_used, get_remote, SLOTS_USED);
+VALUE(slots_used_max, get_remote, SLOTS_USED_MAX);
 VALUE(slabs_granted, get_remote, GRANTED);
 VALUE(slabs_released, get_remote, RELEASED);
 VALUE(slabs_revoked, get_remote, REVOKED);
@@ -161,18 +193,34 @@ VALUE(metadata_bytes, get_metadata, 0);
 VALUE(reads, get_counter, RMK_READS);
 VALUE(writes, get_counter, RMK_WRITES);
 VALUE(discards, get_counter, RMK_DISCARDS);
+VALUE(gets_remote, get_gets, CORE_REMOTE);
+VALUE(gets_zstd, get_gets, CORE_ZSTD);
+VALUE(gets_same, get_gets, CORE_SAME);
+VALUE(gets_staged, get_gets, CORE_STAGED);
+VALUE(gets_empty, get_gets, CORE_EMPTY);
+VALUE(puts_remote, get_puts, CORE_REMOTE);
+VALUE(puts_zstd, get_puts, CORE_ZSTD);
+VALUE(puts_same, get_puts, CORE_SAME);
+VALUE(puts_staged, get_puts, CORE_STAGED);
 VALUE(wire_read_bytes, get_counter_bytes, RMK_REMOTE_READS);
 VALUE(wire_write_bytes, get_counter_bytes, RMK_REMOTE_WRITES);
 VALUE(wire_read_requests, get_counter, RMK_READ_REQUESTS);
 VALUE(wire_write_requests, get_counter, RMK_WRITE_REQUESTS);
 VALUE(evacuated_pages, get_counter, RMK_EVACUATED);
 VALUE(shipped_pages, get_counter, RMK_SHIPPED);
+VALUE(late_moves, get_counter, RMK_LATE_MOVES);
 VALUE(written_off_pages, get_counter, RMK_LOST);
 VALUE(retries, get_counter, RMK_RETRIES);
 VALUE(crc_errors, get_counter, RMK_CRC_ERRORS);
 VALUE(read_errors, get_counter, RMK_READ_ERRORS);
 VALUE(write_errors, get_counter, RMK_WRITE_ERRORS);
 VALUE(staged_pages, get_pages, CORE_STAGED);
+VALUE(stage_buffers, get_stage, BUFFERS);
+VALUE(stage_buffers_used, get_stage, BUFFERS_USED);
+VALUE(stage_buffers_used_max, get_stage, BUFFERS_USED_MAX);
+VALUE(stage_full, get_counter, RMK_NO_BUFFER);
+VALUE(writer_batches, get_counter, RMK_WRITER_BATCHES);
+VALUE(written_behind_pages, get_counter, RMK_WRITTEN_BEHIND);
 VALUE(frontswap_stores, get_counter, RMK_FRONTSWAP_STORES);
 VALUE(frontswap_failed_stores, get_counter, RMK_FRONTSWAP_FAILED_STORES);
 VALUE(frontswap_loads, get_counter, RMK_FRONTSWAP_LOADS);
@@ -263,12 +311,14 @@ static struct attribute *attrs[] = { &dev_attr_mm_stat.attr,
 				     &value_lost_pages.attr.attr,
 				     &value_compressed_bytes.attr.attr,
 				     &value_zpool_used_bytes.attr.attr,
+				     &value_zpool_used_max_bytes.attr.attr,
 				     &value_incompressible_pages.attr.attr,
 				     &value_zpool_refused.attr.attr,
 				     &value_slabs.attr.attr,
 				     &value_slabs_revoking.attr.attr,
 				     &value_slots_total.attr.attr,
 				     &value_slots_used.attr.attr,
+				     &value_slots_used_max.attr.attr,
 				     &value_slabs_granted.attr.attr,
 				     &value_slabs_released.attr.attr,
 				     &value_slabs_revoked.attr.attr,
@@ -278,18 +328,34 @@ static struct attribute *attrs[] = { &dev_attr_mm_stat.attr,
 				     &value_reads.attr.attr,
 				     &value_writes.attr.attr,
 				     &value_discards.attr.attr,
+				     &value_gets_remote.attr.attr,
+				     &value_gets_zstd.attr.attr,
+				     &value_gets_same.attr.attr,
+				     &value_gets_staged.attr.attr,
+				     &value_gets_empty.attr.attr,
+				     &value_puts_remote.attr.attr,
+				     &value_puts_zstd.attr.attr,
+				     &value_puts_same.attr.attr,
+				     &value_puts_staged.attr.attr,
 				     &value_wire_read_bytes.attr.attr,
 				     &value_wire_write_bytes.attr.attr,
 				     &value_wire_read_requests.attr.attr,
 				     &value_wire_write_requests.attr.attr,
 				     &value_evacuated_pages.attr.attr,
 				     &value_shipped_pages.attr.attr,
+				     &value_late_moves.attr.attr,
 				     &value_written_off_pages.attr.attr,
 				     &value_retries.attr.attr,
 				     &value_crc_errors.attr.attr,
 				     &value_read_errors.attr.attr,
 				     &value_write_errors.attr.attr,
 				     &value_staged_pages.attr.attr,
+				     &value_stage_buffers.attr.attr,
+				     &value_stage_buffers_used.attr.attr,
+				     &value_stage_buffers_used_max.attr.attr,
+				     &value_stage_full.attr.attr,
+				     &value_writer_batches.attr.attr,
+				     &value_written_behind_pages.attr.attr,
 				     &dev_attr_frontswap_pages.attr,
 				     &value_frontswap_stores.attr.attr,
 				     &value_frontswap_failed_stores.attr.attr,

@@ -10,6 +10,7 @@
  */
 #define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
 
+#include <linux/ktime.h>
 #include <linux/list.h>
 #include <linux/mm.h>
 #include <linux/vmalloc.h>
@@ -18,6 +19,7 @@
 
 #include "compat/kernel.h"
 #include "io.h"
+#include "trace.h"
 #include "writer.h"
 
 /* Batches on their way at once: one is being filled while others are on the wire. */
@@ -98,6 +100,7 @@ static void vanish(struct rmk_store *store, struct rmk_io_page *p)
 	struct core_entry old;
 
 	if (rmk_store_publish(store, p->nr, core_entry_empty(), &p->expect, &old)) {
+		trace_ramster_flush(p->nr, CORE_STAGED);
 		rmk_store_free_entry(store, old);
 		rmk_count(store->stats, RMK_VANISHED, 1);
 	}
@@ -110,10 +113,11 @@ static void batch_done(struct rmk_io *io)
 	struct rmk_stage *stage = io->store->stage;
 	struct rmk_writer *w = b->w;
 	bool hopeful = rmk_remote_hopeful(io->store->remote), failed = false;
-	u32 i;
+	u32 i, written = 0;
 
 	for (i = io->npages; i-- > 0;) { /* backwards: what goes back keeps its order */
 		if (io->page[i].state != RMK_PAGE_FAILED) {
+			written += io->page[i].state == RMK_PAGE_DONE;
 			rmk_stage_release(stage, b->buffer[i]);
 			continue;
 		}
@@ -133,6 +137,7 @@ static void batch_done(struct rmk_io *io)
 		failed = true;
 		rmk_stage_queue(stage, b->buffer[i], true);
 	}
+	rmk_count(w->store->stats, RMK_WRITTEN_BEHIND, written);
 	WRITE_ONCE(w->pause, failed);
 	WRITE_ONCE(w->stuck, failed && !hopeful);
 	if (rmk_stage_queued(stage) && !READ_ONCE(w->stopping))
@@ -186,6 +191,7 @@ static void writer_work(struct work_struct *work)
 			put_idle(w, b);
 			return;
 		}
+		rmk_count(w->store->stats, RMK_WRITER_BATCHES, 1);
 		rmk_io_put(&b->io);
 		if (READ_ONCE(w->pause))
 			return;
@@ -206,21 +212,24 @@ bool rmk_writer_stuck(const struct rmk_writer *w)
 int rmk_writer_stage(struct rmk_writer *w, const void *src, struct rmk_staged *s)
 {
 	struct rmk_stage *stage = w->store->stage;
+	u64 start = ktime_get_ns(), word;
 	void *dst;
-	u64 word;
 	u32 crc;
 
 	if (rmk_page_same_filled(src, &word)) {
-		*s = (struct rmk_staged){ .entry = core_entry_same(word) };
+		*s = (struct rmk_staged){ .entry = core_entry_same(word), .start = start };
 		return 0;
 	}
-	if (!rmk_stage_take(stage, s))
+	if (!rmk_stage_take(stage, s)) {
+		rmk_count(w->store->stats, RMK_NO_BUFFER, 1);
 		return -EAGAIN;
+	}
 	dst = rmk_kmap(s->page);
 	memcpy(dst, src, PAGE_SIZE);
 	crc = rmk_page_crc(dst);
 	rmk_kunmap(dst);
 	rmk_stage_filled(stage, s, crc);
+	s->start = start;
 	return 0;
 }
 
@@ -231,6 +240,7 @@ static bool has_buffer(const struct rmk_staged *s)
 
 int rmk_writer_publish(struct rmk_writer *w, u32 nr, const struct rmk_staged *s)
 {
+	enum core_where where = core_entry_where(s->entry);
 	struct rmk_store *store = w->store;
 	struct core_entry old;
 
@@ -240,6 +250,8 @@ int rmk_writer_publish(struct rmk_writer *w, u32 nr, const struct rmk_staged *s)
 		rmk_store_free_entry(store, s->entry);
 		return -ENOENT;
 	}
+	trace_ramster_put(nr, where, 0);
+	rmk_stats_op(store->stats, RMK_PUT, where, ktime_get_ns() - s->start, 1);
 	rmk_store_free_entry(store, old);
 	if (has_buffer(s))
 		kick(w, rmk_stage_queue(store->stage, s->buffer, false));

@@ -59,6 +59,7 @@ struct ztier_cpu {
 struct rmk_ztier {
 	struct zs_pool *pool;
 	unsigned long limit_pages; /* READ_ONCE, WRITE_ONCE */
+	unsigned long max_pages;   /* that zsmalloc ever held; racy by design */
 	size_t raw_from;	   /* a stream of this length or more is not worth storing */
 	zstd_parameters params;
 	struct ztier_cpu __percpu *cpus;
@@ -179,18 +180,21 @@ static unsigned long unpack_handle(u64 handle, size_t *len)
 /* Keep len bytes within the limit. */
 static int store(struct rmk_ztier *t, const void *data, size_t len, u64 *handle)
 {
-	unsigned long zs = rmk_zs_malloc(t->pool, len, PUT_GFP);
+	unsigned long zs = rmk_zs_malloc(t->pool, len, PUT_GFP), held;
 	int err = -ENOMEM;
 
 	if (!zs)
 		return err;
-	if (zs_get_total_pages(t->pool) > READ_ONCE(t->limit_pages)) {
+	held = zs_get_total_pages(t->pool);
+	if (held > READ_ONCE(t->limit_pages)) {
 		err = -ENOSPC;
 		goto free;
 	}
 	*handle = pack_handle(zs, len);
 	if (!*handle)
 		goto free;
+	if (held > READ_ONCE(t->max_pages))
+		WRITE_ONCE(t->max_pages, held);
 	rmk_zs_store(t->pool, zs, data, len);
 	return 0;
 
@@ -316,5 +320,6 @@ void rmk_ztier_stats(struct rmk_ztier *t, struct rmk_ztier_stats *out)
 	out->incompressible = max_t(s64, raw, 0);
 	out->refused = refused;
 	out->used_bytes = (u64)zs_get_total_pages(t->pool) << PAGE_SHIFT;
+	out->max_used_bytes = (u64)READ_ONCE(t->max_pages) << PAGE_SHIFT;
 	out->limit_bytes = (u64)READ_ONCE(t->limit_pages) << PAGE_SHIFT;
 }

@@ -19,6 +19,7 @@ struct rmk_ztier_stats {
 	u64 pages;	      /* pages held */
 	u64 compressed_bytes; /* sum of their stored lengths */
 	u64 used_bytes;	      /* memory that zsmalloc holds for them */
+	u64 max_used_bytes;   /* at once, since creation */
 	u64 limit_bytes;
 	u64 incompressible; /* pages now held raw: compressed they take as much memory */
 	u64 refused;	    /* puts refused since creation: limit or no memory */
