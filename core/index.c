@@ -13,7 +13,7 @@
 #define MASK(bits) ((1ull << (bits)) - 1)
 
 core_static_assert(sizeof(struct core_entry) == 16, "an entry is 16 bytes");
-core_static_assert(CORE_WHERES <= WHERE_MASK + 1, "where fits its bits");
+core_static_assert((int)CORE_WHERES <= 1 + (int)WHERE_MASK, "where fits its bits");
 core_static_assert(GEN_SHIFT + CORE_GENERATION_BITS == 64, "word0 is full");
 
 struct core_entry core_entry_empty(void)

@@ -69,7 +69,7 @@ static struct {
 	struct rmk_writer *writer;
 	int disk_major;
 	struct area area[MAX_SWAPFILES];
-	struct mutex shrinking;
+	struct mutex shrinking; /* one at a time */
 } front = { .shrinking = __MUTEX_INITIALIZER(front.shrinking) };
 
 /* ---- numbers ---- */
@@ -169,7 +169,7 @@ static int store(unsigned int type, pgoff_t offset, struct page *page)
  */
 static int lost(struct page *page)
 {
-	pr_err_ratelimited("%s[%d] killed: a page of its memory is lost with its donor\n",
+	pr_err_ratelimited("%s[%d] killed: a page of its memory is gone with its donor\n",
 			   current->comm, task_pid_nr(current));
 	clear_highpage(page);
 	send_sig(SIGKILL, current, 1);

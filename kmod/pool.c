@@ -138,8 +138,9 @@ static struct object *find_object(struct rmk_pool *pool, const struct rmk_pool_k
 	struct object *o;
 
 	lockdep_assert_held(&pool->lock);
-	hash_for_each_possible(pool->objects, o, hash,
-			       hash_of(key)) if (!memcmp(&o->key, key, sizeof(*key))) return o;
+	hash_for_each_possible(pool->objects, o, hash, hash_of(key))
+		if (!memcmp(&o->key, key, sizeof(*key)))
+			return o;
 	return NULL;
 }
 
@@ -326,8 +327,7 @@ static void bury(struct work_struct *work)
 	unsigned long index;
 	void *there;
 
-	llist_for_each_entry_safe(o, next, dying, dying)
-	{
+	llist_for_each_entry_safe(o, next, dying, dying) {
 		xa_for_each(&o->pages, index, there) {
 			rmk_pool_release(pool, xa_to_value(there));
 			cond_resched();
@@ -428,7 +428,8 @@ void rmk_pool_destroy(struct rmk_pool *pool)
 	int i;
 
 	spin_lock_irq(&pool->lock);
-	hash_for_each_safe(pool->objects, i, next, o, hash) detach(pool, o);
+	hash_for_each_safe(pool->objects, i, next, o, hash)
+		detach(pool, o);
 	spin_unlock_irq(&pool->lock);
 	queue_work(system_unbound_wq, &pool->bury);
 	flush_work(&pool->bury);

@@ -52,7 +52,7 @@ void rmk_pool_flush_page(struct rmk_pool *pool, const struct rmk_pool_key *key, 
 /* All pages of the object; they go a little later, but none is found from here on. */
 void rmk_pool_flush_object(struct rmk_pool *pool, const struct rmk_pool_key *key);
 
-/* Forget about n pages, those that came first first. Returns how many. */
+/* Forget about n pages, by age as far as it is known. Returns how many. */
 u32 rmk_pool_evict(struct rmk_pool *pool, u32 n);
 
 void rmk_pool_stats(struct rmk_pool *pool, struct rmk_pool_stats *out);

@@ -148,7 +148,8 @@ class Job:
 class Machine:
     """One guest. share: host directory for /share. log_dir: where the console goes.
     net: QEMU -netdev options without the id, or None; number: last byte of its addresses and
-    of its MAC. mem in MiB. cpus: of the guest; more than one is slow unless KVM works. disks: image files, in order from /dev/vdc."""
+    of its MAC. mem in MiB. cpus: of the guest; more than one is slow
+    unless KVM works. disks: image files, in order from /dev/vdc."""
 
     def __init__(self, name, kernel, share, log_dir, number=1, net=None, mem=384, rxe=True,
                  append="", disks=(), cpus=1):
