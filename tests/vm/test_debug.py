@@ -21,7 +21,8 @@ from collections import namedtuple
 from lab import fabric, modules, qemu
 from lab.scenario import DEVICE, SYSFS, expect, run, say, wait_during, wait_for
 
-CASES = ("detectors", "device", "device-faults", "swap", "swap-faults")
+CASES = ("detectors", "device", "device-faults", "swap", "swap-faults",
+         "frontswap", "frontswap-faults", "cleancache", "cleancache-faults")
 LABEL = "debug"
 KERNEL = "debug"
 RAM = 768               # MiB; an eighth is KASAN's, and what is freed is kept for a while
@@ -48,9 +49,27 @@ MISTAKES = (
     ("use-after-free", "BUG: KASAN: use-after-free"),
 )
 
+# Reads files of which a third fits in memory, and writes one of them anew, until told to end.
+READER = """#!/bin/bash
+trap 'exit 0' TERM
+cd /run/disk || exit 2
+while true; do
+    for i in 1 2 3 4 5 6 7 8 9; do
+        [ ! -e sum$i ] || md5sum --quiet -c sum$i || exit 1
+        [ -e sum$i ] && [ $i != ${new:-1} ] && continue
+        rm -f sum$i
+        dd if=/dev/urandom bs=1M count=3 status=none | tee file$i | md5sum | sed s/-/file$i/ >sums
+        mv sums sum$i
+    done
+    sync
+    new=$((RANDOM % 9 + 1))
+done
+"""
+
 # parameters: of the module; program: what makes the load, begin(lab) starts it and returns its
-# Job; counters: statistics that tell of its progress; end(lab): after the load
-Front = namedtuple("Front", "parameters program counters begin end")
+# Job; counters: statistics that tell of its progress; much: how far they go in a few seconds;
+# end(lab): after the load
+Front = namedtuple("Front", "parameters program counters much begin end")
 
 
 def begin_device(lab):
@@ -60,13 +79,50 @@ def begin_device(lab):
 
 def begin_swap(lab):
     lab.swapon()
-    return lab.swaptest("24M", "8M", "--seconds 3600 --allow-lost --progress 500")
+    return lab.swaptest("24M", "8M", "--seconds 3600 --allow-lost")
 
 
+def end_swap(lab):
+    say(f"swapoff took {lab.swapoff():.1f} s")
+
+
+def begin_frontswap(lab):
+    """Pages are written through to a disk: whatever happens, none is lost."""
+    lab.swapon(device=lab.loop_device("swapfile", 64))
+    return lab.swaptest("24M", "8M", "--seconds 3600")
+
+
+def end_frontswap(lab):
+    say(f"swapoff took {lab.swapoff(device='-a'):.1f} s")
+    s = lab.statistics()
+    expect(not any(s[name] for name in ("frontswap_pages", "staged_pages", "remote_pages")),
+           f"no page is left: {s}")
+
+
+def begin_cleancache(lab):
+    borrower = lab.borrowers[0]
+    device = lab.loop_device("image", 64)
+    borrower.check(f"mkfs.ext4 -q -b 4096 {device} && mkdir /run/disk && mount {device} /run/disk")
+    borrower.check(f"cat >/usr/local/bin/reader <<'END'\n{READER}END\n"
+                   "chmod +x /usr/local/bin/reader")
+    return lab.in_cgroup("exec reader", "9M")
+
+
+def end_cleancache(lab):
+    lab.borrowers[0].check("umount /run/disk", 120)
+    s = lab.statistics()
+    expect(not s["cleancache_pages"], f"no page is left: {s}")
+
+
+CLEANCACHE = ("cleancache_puts", "cleancache_dropped_puts", "cleancache_failed_puts",
+              "cleancache_hits", "cleancache_misses")
 FRONTS = {
-    "device": Front("", "devcheck", ("reads", "writes"), begin_device, lambda lab: None),
-    "swap": Front("", "swaptest", ("reads", "writes"), begin_swap,
-                  lambda lab: say(f"swapoff took {lab.swapoff():.1f} s")),
+    "device": Front("", "devcheck", ("reads", "writes"), 10000, begin_device, lambda lab: None),
+    "swap": Front("", "swaptest", ("reads", "writes"), 2000, begin_swap, end_swap),
+    "frontswap": Front("frontswap=1", "swaptest", ("frontswap_stores", "frontswap_loads"), 2000,
+                       begin_frontswap, end_frontswap),
+    "cleancache": Front("cleancache=1 cleancache_filter=0", "reader", CLEANCACHE, 4000,
+                        begin_cleancache, end_cleancache),
 }
 
 
@@ -157,41 +213,39 @@ class Faults:
 
 # ---- a front under load
 
-def work(lab, front, job, pages, text):
-    """Until so many pages more have gone in or out."""
+def work(lab, front, job, text):
+    """Until the load has gone on for a while."""
     def moved():
         return sum(lab.sysfs(name) for name in front.counters)
     start = moved()
-    seconds = wait_during(job, f"{pages} pages of load {text}",
-                          lambda: moved() >= start + pages, 600)[1]
-    say(f"{pages} pages of load {text} in {seconds:.0f} s")
+    seconds = wait_during(job, f"{front.much} pages of load {text}",
+                          lambda: moved() >= start + front.much, 600)[1]
+    say(f"{front.much} pages of load {text} in {seconds:.0f} s")
 
 
 def donor_dies(lab):
-    lost = lab.sysfs("written_off_pages")
+    pages = lab.sysfs("remote_pages")
     lab.kill_daemon()
-    seconds = wait_for("the loss to be noticed",
-                       lambda: lab.sysfs("written_off_pages") > lost, 120)[1]
-    say(f"donor killed, noticed after {seconds:.1f} s, "
-        f"{lab.sysfs('written_off_pages') - lost} pages lost")
+    seconds = wait_for("the loss to be noticed", lambda: not lab.sysfs("remote_pages"), 120)[1]
+    say(f"donor killed with about {pages} pages, noticed after {seconds:.1f} s")
 
 
 def trouble(lab, front, job, faults):
     """All that may happen to a donor; the load goes on."""
-    work(lab, front, job, 2000, "with a donor")
+    work(lab, front, job, "with a donor")
     done = lab.ctl(f"revoke {REVOKED} --deadline 120s", timeout=240)
     expect(not done["fenced_bytes"] and not done["kept_bytes"], f"all slabs released: {done}")
-    work(lab, front, job, 2000, "with half of it")
+    work(lab, front, job, "with half of it")
     expect(not lab.sysfs("read_errors"), "what was written can be read")
     donor_dies(lab)
-    work(lab, front, job, 2000, "without a donor")
+    work(lab, front, job, "without a donor")
     lab.start_daemon(donate=DONATE)
     faults.rate(PERCENT_CONNECTING)
     wait_during(job, "pages with the new daemon", lambda: lab.sysfs("remote_pages") > 1000, 300)
     faults.rate(PERCENT)
-    work(lab, front, job, 1000, "with a new one")
+    work(lab, front, job, "with a new one")
     donor_dies(lab)
-    work(lab, front, job, 1000, "without it")
+    work(lab, front, job, "without it")
 
 
 def exercise(case, front, faults):
@@ -207,7 +261,7 @@ def exercise(case, front, faults):
             borrower.check(f"pkill -TERM -x {front.program}")
             code, output = job.wait(600)
         expect(code == 0, f"no wrong page; exit code {code}:\n{output}")
-        say(output.strip().splitlines()[-1])
+        say(output.strip().rpartition("\n")[2] or f"{front.program} found nothing wrong")
         s = lab.statistics()
         say(f"{s['retries']} retries, {s['read_errors']} read and {s['write_errors']} write errors")
         expect(not s["crc_errors"], f"no page came back wrong, whoever noticed: {s}")

@@ -204,6 +204,13 @@ class Scenario:
             borrower.check(f"echo {page_cluster} >/proc/sys/vm/page-cluster")
         borrower.check(f"mkswap {device} && swapon {device}", 120)
 
+    def loop_device(self, name, mib, borrower=None):
+        """A loop device over a sparse file in memory, /run/NAME, which costs memory where it is
+        written; returns the device."""
+        return (borrower or self.borrowers[0]).check(
+            f"modprobe -q loop; truncate -s {mib}M /run/{name} && chmod 600 /run/{name} && "
+            f"losetup -f --show /run/{name}").strip()
+
     def swapoff(self, borrower=None, device=DEVICE, timeout=120):
         """Returns the seconds it took."""
         start = time.monotonic()
@@ -211,15 +218,18 @@ class Scenario:
         return time.monotonic() - start
 
     def swaptest(self, size="48M", limit="16M", arguments="--rounds 3", borrower=None, group="t"):
-        """Start the swap exerciser in a memory cgroup of its own; returns its Job.
+        """Start the swap exerciser in a memory cgroup of its own; returns its Job."""
+        return self.in_cgroup(f"exec swaptest --size={size} {arguments}", limit, borrower, group)
+
+    def in_cgroup(self, command, limit, borrower=None, group="t"):
+        """Start a command in a memory cgroup of its own; returns its Job.
 
         Its output, which may be a file in memory, is not of the group: hence cat.
         """
         group = f"{self.cgroups}/{group}"
         return (borrower or self.borrowers[0]).spawn(
             f"set -o pipefail; mkdir -p {group} && echo {limit} >{group}/memory.max && "
-            f"(echo $BASHPID >{group}/cgroup.procs && exec swaptest --size={size} {arguments}) "
-            "2>&1 | cat")
+            f"(echo $BASHPID >{group}/cgroup.procs && {command}) 2>&1 | cat")
 
     def drain_swap(self, borrower=None, group="t"):
         """Make the kernel let go of what it keeps in swap of a program of swaptest() that ended.
