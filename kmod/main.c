@@ -34,6 +34,7 @@
 
 static struct rmk_params params;
 static struct rmk_store *store;
+static u32 disk_first; /* number of its first page */
 static struct rmk_remote *remote;
 static struct rmk_mover *mover;
 static struct rmk_writer *writer;
@@ -87,6 +88,18 @@ static int no_memory(void)
 	return -ENOMEM;
 }
 
+/* The disk's numbers, first of all: a size that is too large is refused before donors are asked. */
+static int numbers_init(void)
+{
+	u64 segments = DIV_ROUND_UP_ULL(params.npages, RMK_SEGMENT);
+	int err = -ENOMEM;
+
+	if (segments < si_mem_available())
+		err = rmk_store_take(store, segments, GFP_KERNEL | __GFP_RETRY_MAYFAIL,
+				     &disk_first);
+	return err ? no_memory() : 0;
+}
+
 static int tiers_init(void)
 {
 	int err;
@@ -96,6 +109,9 @@ static int tiers_init(void)
 		    RMK_MAX_PAGES));
 	if (IS_ERR(store))
 		return no_memory();
+	err = numbers_init();
+	if (err)
+		goto destroy_store;
 	store->ztier = rmk_ztier_create(params.zpool_bytes);
 	if (IS_ERR(store->ztier)) {
 		err = PTR_ERR(store->ztier);
@@ -193,10 +209,10 @@ static int donors_init(void)
 static int swapdev_init(void)
 {
 	struct rmk_swapdev *d =
-		rmk_swapdev_create(store, params.npages, "ramster0", rmk_sysfs_groups);
+		rmk_swapdev_create(store, disk_first, params.npages, "ramster0", rmk_sysfs_groups);
 
 	if (IS_ERR(d))
-		return PTR_ERR(d) == -ENOMEM ? no_memory() : PTR_ERR(d);
+		return PTR_ERR(d);
 	LISTEN(swapdev, d);
 	return 0;
 }

@@ -254,8 +254,8 @@ static int tags_init(struct rmk_swapdev *d)
 	return blk_mq_alloc_tag_set(&d->tags);
 }
 
-struct rmk_swapdev *rmk_swapdev_create(struct rmk_store *store, u64 npages, const char *name,
-				       const struct attribute_group **groups)
+struct rmk_swapdev *rmk_swapdev_create(struct rmk_store *store, u32 first, u64 npages,
+				       const char *name, const struct attribute_group **groups)
 {
 	static const struct rmk_blk_limits limits = {
 		.block_bytes = PAGE_SIZE,
@@ -270,11 +270,8 @@ struct rmk_swapdev *rmk_swapdev_create(struct rmk_store *store, u64 npages, cons
 	if (!d)
 		return ERR_PTR(-ENOMEM);
 	d->store = store;
+	d->first = first;
 	d->npages = npages;
-	err = rmk_store_take(store, DIV_ROUND_UP_ULL(npages, RMK_SEGMENT),
-			     GFP_KERNEL | __GFP_RETRY_MAYFAIL, &d->first);
-	if (err)
-		goto free;
 	err = tags_init(d);
 	if (err)
 		goto free;

@@ -12,9 +12,9 @@
 
 struct rmk_swapdev;
 
-/* A disk over npages of store's, visible at once. name is "ramsterN". May sleep. ERR_PTR. */
-struct rmk_swapdev *rmk_swapdev_create(struct rmk_store *store, u64 npages, const char *name,
-				       const struct attribute_group **groups);
+/* A disk over npages of store's from first on, visible at once. name is "ramsterN". May sleep. ERR_PTR. */
+struct rmk_swapdev *rmk_swapdev_create(struct rmk_store *store, u32 first, u64 npages,
+				       const char *name, const struct attribute_group **groups);
 /* Try again what waited for a connection. Any context. */
 void rmk_swapdev_changed(struct rmk_swapdev *d);
 /*

@@ -17,10 +17,9 @@ import sys
 import time
 from pathlib import Path
 
-from lab import uml_node
+from lab import scenario, uml_node
 
-BUILD = Path(os.environ.get("RAMSTER_BUILD", uml_node.uml.TREE / "build")).resolve()
-PROGRAMS = BUILD / "rdma-broker"
+PROGRAMS = scenario.build_directory() / "rdma-broker"
 SOCKET = "/run/ramster/ramsterd.sock"
 CTL = f"{PROGRAMS}/ramsterctl"
 OPTIONS = "--heartbeat=300ms --grace=2s --max-lanes=4 --quota=40M --donate=48M"
