@@ -7,7 +7,10 @@
  * page is never in both, and nothing here can be older than what is there.
  *
  * The kernel keeps the calls for one page apart (its lock, or the page cache's
- * with interrupts off), and all of a filesystem's from its unmounting.
+ * with interrupts off), but not those of a filesystem from its unmounting:
+ * reclaim still puts then, and threads of btrfs still get. So a pool goes when
+ * nobody is in a call any more (gets sleep: SRCU, the others do not: RCU), and
+ * ids are not used again soon: who has read one from the superblock may be late.
  */
 #define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
 
@@ -32,8 +35,12 @@ MODULE_PARM_DESC(
 
 #if RMK_HAVE_CLEANCACHE
 
+#include <linux/bitmap.h>
+#include <linux/fs.h>
 #include <linux/mutex.h>
 #include <linux/page-flags.h>
+#include <linux/rcupdate.h>
+#include <linux/srcu.h>
 
 /* Filesystems mounted at once; more do without. */
 #define MAX_POOLS 64
@@ -41,13 +48,21 @@ MODULE_PARM_DESC(
 static struct {
 	struct rmk_store *store;
 	struct rmk_writer *writer;
-	struct mutex lock; /* guards pool[] against being evicted from while it goes */
-	struct rmk_pool *pool[MAX_POOLS];
+	struct mutex lock; /* guards what follows, and a pool against going while evicted from */
+	DECLARE_BITMAP(used, MAX_POOLS);
+	struct rmk_pool *pool[MAX_POOLS]; /* read under RCU, by gets SRCU */
+	int id[MAX_POOLS];		  /* of the pool: its place, and how many were before it */
+	u32 created;
+	u32 hand; /* where evicting goes on */
 } front = { .lock = __MUTEX_INITIALIZER(front.lock) };
+
+DEFINE_STATIC_SRCU(gets);
 
 static struct rmk_pool *pool_of(int id)
 {
-	return id >= 0 && id < MAX_POOLS ? front.pool[id] : NULL;
+	u32 at = (u32)id % MAX_POOLS;
+
+	return id >= 0 && READ_ONCE(front.id[at]) == id ? READ_ONCE(front.pool[at]) : NULL;
 }
 
 static struct rmk_pool_key key_of(const struct cleancache_filekey *file)
@@ -64,7 +79,7 @@ static void put_page_here(int id, struct cleancache_filekey file, pgoff_t index,
 {
 	struct rmk_stats __percpu *stats = front.store->stats;
 	struct rmk_pool_key key = key_of(&file);
-	struct rmk_pool *pool = pool_of(id);
+	struct rmk_pool *pool = pool_of(id); /* interrupts are off: an RCU section */
 	void *src;
 	int err;
 
@@ -101,22 +116,26 @@ static void keep_pace(void)
 /*
  * Process context, page locked. 5.10's btrfs asks for pages, but does not mark
  * those it reads as lying on disk, and only such are put: so we mark them. Who
- * else asks does so for such pages only.
+ * else asks does so for such pages only. It stops where blocks are smaller.
  */
 static int get_page_here(int id, struct cleancache_filekey file, pgoff_t index, struct page *page)
 {
 	struct rmk_stats __percpu *stats = front.store->stats;
 	struct rmk_pool_key key = key_of(&file);
-	struct rmk_pool *pool = pool_of(id);
-	int err = -ENOENT;
+	struct rmk_pool *pool;
+	int err = -ENOENT, section;
 	u32 nr;
 
-	SetPageMappedToDisk(page);
+	if (i_blocksize(page->mapping->host) == PAGE_SIZE)
+		SetPageMappedToDisk(page);
 	keep_pace();
+	section = srcu_read_lock(&gets);
+	pool = pool_of(id);
 	if (pool && rmk_pool_take(pool, &key, index, &nr)) {
 		err = rmk_fetch(front.store, nr, page, 0);
 		rmk_pool_release(pool, nr);
 	}
+	srcu_read_unlock(&gets, section);
 	rmk_count(stats, err ? RMK_CLEANCACHE_MISSES : RMK_CLEANCACHE_HITS, 1);
 	return err;
 }
@@ -125,28 +144,35 @@ static int get_page_here(int id, struct cleancache_filekey file, pgoff_t index, 
 static void invalidate_page(int id, struct cleancache_filekey file, pgoff_t index)
 {
 	struct rmk_pool_key key = key_of(&file);
-	struct rmk_pool *pool = pool_of(id);
+	struct rmk_pool *pool;
 
-	if (!pool)
-		return;
-	rmk_pool_flush_page(pool, &key, index);
-	rmk_count(front.store->stats, RMK_CLEANCACHE_INVALIDATES, 1);
+	rcu_read_lock();
+	pool = pool_of(id);
+	if (pool) {
+		rmk_pool_flush_page(pool, &key, index);
+		rmk_count(front.store->stats, RMK_CLEANCACHE_INVALIDATES, 1);
+	}
+	rcu_read_unlock();
 }
 
 static void invalidate_inode(int id, struct cleancache_filekey file)
 {
 	struct rmk_pool_key key = key_of(&file);
-	struct rmk_pool *pool = pool_of(id);
+	struct rmk_pool *pool;
 
+	rcu_read_lock();
+	pool = pool_of(id);
 	if (pool)
 		rmk_pool_flush_object(pool, &key);
+	rcu_read_unlock();
 }
 
 /* Process context, as the next one. */
 static int init_fs(size_t page_size)
 {
 	struct rmk_pool *pool;
-	int id;
+	int id = -ENOSPC;
+	u32 at;
 
 	if (page_size != PAGE_SIZE)
 		return -EINVAL;
@@ -155,15 +181,17 @@ static int init_fs(size_t page_size)
 	if (IS_ERR(pool))
 		return PTR_ERR(pool);
 	mutex_lock(&front.lock);
-	for (id = 0; id < MAX_POOLS && front.pool[id]; id++)
-		;
-	if (id < MAX_POOLS)
-		WRITE_ONCE(front.pool[id], pool);
+	at = find_first_zero_bit(front.used, MAX_POOLS);
+	if (at < MAX_POOLS) {
+		__set_bit(at, front.used);
+		id = front.created++ % (INT_MAX / MAX_POOLS) * MAX_POOLS + at;
+		WRITE_ONCE(front.id[at], id);
+		WRITE_ONCE(front.pool[at], pool);
+	}
 	mutex_unlock(&front.lock);
-	if (id < MAX_POOLS)
-		return id;
-	rmk_pool_destroy(pool);
-	return -ENOSPC;
+	if (id < 0)
+		rmk_pool_destroy(pool);
+	return id;
 }
 
 /* Sharing needs a donor that knows who has put what. */
@@ -175,13 +203,19 @@ static int init_shared_fs(uuid_t *uuid, size_t page_size)
 static void invalidate_fs(int id)
 {
 	struct rmk_pool *pool = pool_of(id);
+	u32 at = id % MAX_POOLS;
 
 	if (!pool)
 		return;
 	mutex_lock(&front.lock);
-	WRITE_ONCE(front.pool[id], NULL);
+	WRITE_ONCE(front.pool[at], NULL);
 	mutex_unlock(&front.lock);
+	synchronize_srcu(&gets);
+	synchronize_rcu();
 	rmk_pool_destroy(pool);
+	mutex_lock(&front.lock);
+	__clear_bit(at, front.used);
+	mutex_unlock(&front.lock);
 }
 
 static const struct cleancache_ops ops = {
@@ -194,17 +228,21 @@ static const struct cleancache_ops ops = {
 	.invalidate_fs = invalidate_fs,
 };
 
-/* From each pool its share. If a filesystem is just coming or going, the next time will do. */
-static void evict(u32 n)
+/* From one pool after the other. If a filesystem is just coming or going, the next time will do. */
+static u32 evict(u32 n)
 {
-	int id;
+	struct rmk_pool *pool;
+	u32 i, done = 0;
 
 	if (!mutex_trylock(&front.lock))
-		return;
-	for (id = 0; id < MAX_POOLS && n; id++)
-		if (front.pool[id])
-			n -= rmk_pool_evict(front.pool[id], n);
+		return 0;
+	for (i = 0; i < MAX_POOLS && done < n; i++) {
+		pool = front.pool[front.hand++ % MAX_POOLS];
+		if (pool)
+			done += rmk_pool_evict(pool, n - done);
+	}
 	mutex_unlock(&front.lock);
+	return done;
 }
 
 void rmk_cleancache_start(struct rmk_store *store, struct rmk_writer *writer)

@@ -517,6 +517,20 @@ static u32 todo_from(const struct rmk_io *io, u32 i)
 	return n;
 }
 
+/* Pages that may vanish make room for those that must not, but for no others. */
+static u32 take_slots(struct rmk_io *io, u32 want, struct rmk_slab **slab, u32 *slot)
+{
+	struct rmk_remote *remote = io->store->remote;
+	u32 got;
+
+	if (io->to == RMK_PUT_LOCAL)
+		return 0;
+	got = rmk_remote_alloc(remote, want, slab, slot);
+	if (!got && io->to == RMK_PUT_ANYWHERE && rmk_store_evict(io->store, RMK_IO_PAGES))
+		got = rmk_remote_alloc(remote, want, slab, slot);
+	return got;
+}
+
 void rmk_io_put(struct rmk_io *io)
 {
 	struct rmk_slab *slab;
@@ -536,8 +550,7 @@ void rmk_io_put(struct rmk_io *io)
 			n = 1;
 			continue;
 		}
-		n = io->to == RMK_PUT_LOCAL ? 0 :
-					      rmk_remote_alloc(io->store->remote, n, &slab, &slot);
+		n = take_slots(io, n, &slab, &slot);
 		if (n) {
 			put_slots(io, i, n, slab, slot);
 			rmk_slab_put(slab);

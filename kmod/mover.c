@@ -62,7 +62,10 @@ static void batch_add(struct rmk_mover *m, u32 nr)
 	p->nr = nr;
 }
 
-/* Drop from the batch what could not be read or has come to lie elsewhere. */
+/*
+ * Drop from the batch what could not be read or has come to lie elsewhere; and
+ * what may vanish, which has taken the number since it was gathered.
+ */
 static void keep_read(struct rmk_io *io, enum core_where where)
 {
 	u32 i, n = 0;
@@ -70,7 +73,8 @@ static void keep_read(struct rmk_io *io, enum core_where where)
 	for (i = 0; i < io->npages; i++) {
 		struct rmk_io_page *p = &io->page[i];
 
-		if (p->state != RMK_PAGE_DONE || core_entry_where(p->entry) != where)
+		if (p->state != RMK_PAGE_DONE || core_entry_where(p->entry) != where ||
+		    rmk_store_is_ephemeral(io->store, p->nr))
 			continue;
 		p->expect = p->entry;
 		swap(io->page[n].page, p->page);

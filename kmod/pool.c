@@ -22,8 +22,9 @@
 
 /* Of a filesystem's files with pages here; some hundred thousand is a lot. */
 #define OBJECT_HASH_BITS 12
-/* Pages that are evicted before interrupts may come in. */
+/* Pages that are evicted, and cells looked at for them, before interrupts may come in. */
 #define EVICT_BATCH 32
+#define EVICT_LOOK  1024
 
 /*
  * Reclaim calls put, with interrupts off: what it allocates must not wait, and
@@ -115,12 +116,19 @@ free:
 	return err;
 }
 
+static u32 evict_some(struct rmk_pool *pool, u32 n, u64 *looked);
+
+/* Where there are no more numbers the oldest pages give theirs. */
 static int pop_free(struct rmk_pool *pool, u32 *nr)
 {
 	int err = pool->free == NONE ? grow(pool) : 0;
+	u64 looked = 0;
 
-	if (err)
-		return err;
+	if (err) {
+		evict_some(pool, EVICT_BATCH, &looked);
+		if (pool->free == NONE)
+			return err;
+	}
 	*nr = pool->free;
 	pool->free = cell_of(pool, *nr)->index;
 	return 0;
@@ -196,7 +204,9 @@ static int name(struct rmk_pool *pool, struct object *o, u64 index, u32 *nr)
 		*nr = xa_to_value(there);
 		return 0;
 	}
+	o->npages++; /* may pop_free() take all others, the object stays */
 	err = pop_free(pool, nr);
+	o->npages--;
 	if (err)
 		return err;
 	err = xa_err(xa_store(&o->pages, index, xa_mk_value(*nr), PUT_GFP));
@@ -345,9 +355,10 @@ static u32 evict_some(struct rmk_pool *pool, u32 n, u64 *looked)
 	unsigned long at;
 	struct cell *cell;
 	u32 nr, done = 0;
+	u64 end = min(*looked + EVICT_LOOK, pool->nnumbers);
 
 	lockdep_assert_held(&pool->lock);
-	while (done < n && *looked < pool->nnumbers) {
+	while (done < n && *looked < end && pool->stats.pages) {
 		at = pool->hand >> RMK_SEGMENT_SHIFT;
 		cells = xa_find(&pool->cells, &at, ULONG_MAX, XA_PRESENT);
 		if (!cells) {
@@ -363,9 +374,9 @@ static u32 evict_some(struct rmk_pool *pool, u32 n, u64 *looked)
 			continue;
 		if (!unname(pool, cell->object, cell->index, &nr))
 			continue;
-		rmk_store_discard(pool->store, nr, 1);
+		/* a name whose page has vanished makes no room */
+		done += rmk_store_discard(pool->store, nr, 1);
 		push_free(pool, nr);
-		done++;
 	}
 	pool->stats.evicted += done;
 	return done;
@@ -373,16 +384,17 @@ static u32 evict_some(struct rmk_pool *pool, u32 n, u64 *looked)
 
 u32 rmk_pool_evict(struct rmk_pool *pool, u32 n)
 {
-	u32 done = 0, got;
 	unsigned long flags;
 	u64 looked = 0;
+	u32 done = 0;
+	bool on;
 
 	do {
 		spin_lock_irqsave(&pool->lock, flags);
-		got = evict_some(pool, min_t(u32, n - done, EVICT_BATCH), &looked);
+		done += evict_some(pool, min_t(u32, n - done, EVICT_BATCH), &looked);
+		on = done < n && looked < pool->nnumbers && pool->stats.pages;
 		spin_unlock_irqrestore(&pool->lock, flags);
-		done += got;
-	} while (got && done < n);
+	} while (on);
 	return done;
 }
 
@@ -421,16 +433,17 @@ struct rmk_pool *rmk_pool_create(struct rmk_store *store, struct rmk_writer *wri
 
 void rmk_pool_destroy(struct rmk_pool *pool)
 {
-	struct hlist_node *next;
 	struct cells *cells;
-	struct object *o;
 	unsigned long at;
 	int i;
 
-	spin_lock_irq(&pool->lock);
-	hash_for_each_safe(pool->objects, i, next, o, hash)
-		detach(pool, o);
-	spin_unlock_irq(&pool->lock);
+	for (i = 0; i < HASH_SIZE(pool->objects); i++) {
+		spin_lock_irq(&pool->lock);
+		while (!hlist_empty(&pool->objects[i]))
+			detach(pool, hlist_entry(pool->objects[i].first, struct object, hash));
+		spin_unlock_irq(&pool->lock);
+		cond_resched();
+	}
 	queue_work(system_unbound_wq, &pool->bury);
 	flush_work(&pool->bury);
 	xa_for_each(&pool->cells, at, cells) {

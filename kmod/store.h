@@ -44,8 +44,8 @@ struct rmk_store {
 	u32 nsegments;		      /* that are taken; taking */
 	u32 end;		      /* all taken ones are below; taking, or a hint */
 	spinlock_t taking;	      /* leaf */
-	/* Forget pages that may vanish, about n, for others' sake; NULL: there are none. */
-	void (*evict)(u32 n);
+	/* Forget up to n pages that may vanish; returns how many. NULL: there are none. */
+	u32 (*evict)(u32 n);
 	struct llist_head dropped;	   /* segments that a lookup may still see */
 	spinlock_t locks[RMK_STORE_LOCKS]; /* of the entries, see rmk_store_lock() */
 };
@@ -74,13 +74,12 @@ static inline bool rmk_store_is_ephemeral(const struct rmk_store *store, u32 nr)
 	return test_bit(nr >> RMK_SEGMENT_SHIFT, store->ephemeral);
 }
 
-/* Make room by forgetting such pages. Process context, does not sleep. */
-static inline void rmk_store_evict(struct rmk_store *store, u32 n)
+/* Make room by forgetting such pages; returns how many. Process context, does not sleep. */
+static inline u32 rmk_store_evict(struct rmk_store *store, u32 n)
 {
-	void (*evict)(u32 n) = READ_ONCE(store->evict);
+	u32 (*evict)(u32 n) = READ_ONCE(store->evict);
 
-	if (evict)
-		evict(n);
+	return evict ? evict(n) : 0;
 }
 
 /* Free what was given back. May sleep. */

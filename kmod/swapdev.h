@@ -12,7 +12,10 @@
 
 struct rmk_swapdev;
 
-/* A disk over npages of store's from first on, visible at once. name is "ramsterN". May sleep. ERR_PTR. */
+/*
+ * A disk over npages of store's from first on, visible at once. name is
+ * "ramsterN". May sleep. ERR_PTR on failure.
+ */
 struct rmk_swapdev *rmk_swapdev_create(struct rmk_store *store, u32 first, u64 npages,
 				       const char *name, const struct attribute_group **groups);
 /* Try again what waited for a connection. Any context. */

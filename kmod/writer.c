@@ -65,14 +65,21 @@ static struct batch *take_idle(struct rmk_writer *w)
 	return b;
 }
 
+/*
+ * Idle first, then the kick: a work that finds no idle batch leaves it to the
+ * next that ends. All under the lock: destroy looks at nidle under it.
+ */
 static void put_idle(struct rmk_writer *w, struct batch *b)
 {
+	u32 ms = READ_ONCE(w->pause) ? PAUSE_MS : 0;
 	unsigned long flags;
 
 	spin_lock_irqsave(&w->lock, flags);
 	list_add(&b->node, &w->idle);
 	w->nidle++;
-	wake_up(&w->done); /* under the lock: destroy looks at nidle under it */
+	if (rmk_stage_queued(w->store->stage) && !READ_ONCE(w->stopping))
+		mod_delayed_work(w->wq, &w->work, msecs_to_jiffies(ms));
+	wake_up(&w->done);
 	spin_unlock_irqrestore(&w->lock, flags);
 }
 
@@ -140,8 +147,6 @@ static void batch_done(struct rmk_io *io)
 	rmk_count(w->store->stats, RMK_WRITTEN_BEHIND, written);
 	WRITE_ONCE(w->pause, failed);
 	WRITE_ONCE(w->stuck, failed && !hopeful);
-	if (rmk_stage_queued(stage) && !READ_ONCE(w->stopping))
-		mod_delayed_work(w->wq, &w->work, failed ? msecs_to_jiffies(PAUSE_MS) : 0);
 	put_idle(w, b);
 }
 

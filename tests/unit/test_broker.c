@@ -349,13 +349,15 @@ static void repatriation(void)
 	};
 	struct rmb_repatriate_state state = { 0 };
 	struct rmb_repatriate_sample s = { .interval_us = 1000000, .total = 1000 };
+	uint64_t left;
 	size_t i;
 
 	for (i = 0; i < ARRAY_SIZE(rows); i++) {
 		s.stalled_us = rows[i].stalled_us;
 		s.available = rows[i].available;
 		s.pages = rows[i].pages;
-		UNIT_ROW(rows[i].name, rmb_repatriate_step(&state, &s) == rows[i].left);
+		left = rmb_repatriate_step(&state, &s);
+		UNIT_ROW(rows[i].name, left == rows[i].left);
 	}
 }
 

@@ -9,6 +9,7 @@
     ext4, btrfs  a file that does not fit is read again and again; the disk is read once
     filter       what is read once stays off the wire, what is used again does not
     coherence    whatever changes a file, on whichever filesystem, reads give what is newest
+    yields       swapped pages find room where pages of files lie
     faults       the donor revokes by force, dies, comes back: no read is wrong or fails
 
 Usage: test_cleancache.py [CASE...]
@@ -18,7 +19,7 @@ import re
 from lab import fabric
 from lab.scenario import expect, run, say, wait_during, wait_for
 
-CASES = ("ext4", "btrfs", "filter", "coherence", "faults")
+CASES = ("ext4", "btrfs", "filter", "coherence", "yields", "faults")
 MKFS = {"ext4": "mkfs.ext4 -q -b 4096", "btrfs": "mkfs.btrfs -q -d single -m single"}
 # not 2, of inodes: with its inode a file leaves cleancache too
 DROP = "sync; echo 1 >/proc/sys/vm/drop_caches"
@@ -272,6 +273,28 @@ def coherence(lab):
     expect_nothing_left(lab)
 
 
+# ---- pages that must be kept
+
+def yields(lab):
+    """The donor is full of pages of files when a program swaps; there is no compressed tier."""
+    disk = Disk(lab.borrowers[0], "a", "ext4", 192)
+    disk.write("f", 160)
+    load(lab, "0 zpool_percent=0")
+    lab.borrowers[0].check(in_cgroup(lab, f"cat {disk.path}/f >/dev/null"))
+    s = lab.statistics()
+    expect(s["remote_pages"] > 60 * PAGES and s["vanished_pages"], f"the donor is full: {s}")
+    lab.swapon()
+    code, output = lab.swaptest("64M", "24M", "--rounds 2").wait(60)
+    expect(code == 0, f"no page is lost or wrong:\n{output}")
+    s = lab.statistics()
+    say(f"{s['cleancache_evicted_pages']} pages of the file made room for swap")
+    expect(not s["write_errors"], f"every page found room: {s}")
+    lab.swapoff()
+    lab.borrowers[0].check("blkdiscard /dev/ramster0")
+    disk.umount()
+    expect_nothing_left(lab)
+
+
 # ---- faults
 
 def passes(job):
@@ -325,7 +348,7 @@ def faults(lab):
 
 
 def load(lab, filtering):
-    lab.load_module(f"size=64M slab_size=4M cleancache=1 cleancache_filter={filtering}")
+    lab.load_module(f"size=128M slab_size=4M cleancache=1 cleancache_filter={filtering}")
 
 
 # by case: what the donor lends in MiB, MiB of RAM of each machine, what is tested
@@ -335,13 +358,14 @@ TESTS = {
     "btrfs": (300, 2048, btrfs),
     "filter": (300, 1024, filter_puts),
     "coherence": (64, 640, coherence),
+    "yields": (64, 640, yields),
     "faults": (300, 900, faults),
 }
 
 
 def test(case):
     donate, mem, what = TESTS[case]
-    with fabric.open_fabric("uml", donate=f"{donate}M", mem=mem, tools=(),
+    with fabric.open_fabric("uml", donate=f"{donate}M", mem=mem,
                             name=f"test_cleancache-{case}") as lab:
         what(lab)
 
