@@ -14,7 +14,8 @@ KERNELS = {"debug": PARTS / "debug.config"}
 
 # What an external module needs of the built tree, and modprobe to know what is built in.
 KEPT = ("include", "scripts", "arch/x86", "tools/objtool/objtool", "Makefile", "Kbuild",
-        ".config", "Module.symvers", "System.map", "modules.builtin", "modules.builtin.modinfo")
+        ".config", "Module.symvers", "System.map", "modules.order", "modules.builtin",
+        "modules.builtin.modinfo")
 FILES = ("vmlinux", "version", "kbuild/.config", "kbuild/Module.symvers",
          "kbuild/scripts/mod/modpost", "kbuild/tools/objtool/objtool")
 
