@@ -6,6 +6,7 @@
  * field is believed before its check. Output is written only on success.
  */
 #include "wire.h"
+#include "dir.h"
 
 core_static_assert(sizeof(struct ramster_cm_req) == RAMSTER_CM_REQ_SIZE, "cm_req size");
 core_static_assert(sizeof(struct ramster_cm_rep) == RAMSTER_CM_REP_SIZE, "cm_rep size");
@@ -19,6 +20,11 @@ core_static_assert(sizeof(struct ramster_msg) == RAMSTER_MSG_SIZE, "msg size");
 bool core_slab_bytes_valid(u64 bytes)
 {
 	return bytes >= RAMSTER_SLAB_MIN && bytes <= RAMSTER_SLAB_MAX && !(bytes & (bytes - 1));
+}
+
+bool core_share_slots_valid(u32 slots)
+{
+	return core_slab_bytes_valid((u64)slots * RAMSTER_SHARE_PAGE);
 }
 
 static bool reason_valid(u32 reason)
@@ -49,12 +55,10 @@ void core_cm_req_encode(struct ramster_cm_req *out, const struct core_cm_req *in
 	memcpy(out->client_id, in->client_id, sizeof(out->client_id));
 }
 
-static bool client_id_valid(const u8 *id)
+static bool any_set(const u8 *bytes, size_t n)
 {
-	u32 i;
-
-	for (i = 0; i < RAMSTER_WIRE_CLIENT_ID; i++)
-		if (id[i])
+	while (n--)
+		if (*bytes++)
 			return true;
 	return false;
 }
@@ -73,7 +77,7 @@ int core_cm_req_decode(struct core_cm_req *out, const void *data, size_t len)
 		return -EINVAL;
 	if (!w->session && w->role != RAMSTER_ROLE_CONTROL)
 		return -EINVAL;
-	if (!client_id_valid(w->client_id))
+	if (!any_set(w->client_id, sizeof(w->client_id)))
 		return -EINVAL;
 
 	out->role = w->role;
@@ -153,6 +157,47 @@ static void slab_encode(struct ramster_msg *out, const struct core_msg *in)
 		out->body.slab.reason = core_to_le16((u16)in->slab.reason);
 }
 
+static void share_encode(struct ramster_msg *out, const struct core_msg *in)
+{
+	switch (in->type) {
+	case RAMSTER_MSG_SHARE_JOIN:
+		memcpy(out->body.join.uuid, in->join.uuid, sizeof(out->body.join.uuid));
+		out->body.join.fingerprint = core_to_le64(in->join.fingerprint);
+		out->body.join.share = core_to_le32(in->join.share);
+		break;
+	case RAMSTER_MSG_SHARE_JOINED:
+		out->body.joined.share = core_to_le32(in->joined.share);
+		out->body.joined.slots = core_to_le32(in->joined.slots);
+		out->body.joined.dir_addr = core_to_le64(in->joined.dir_addr);
+		out->body.joined.page_addr = core_to_le64(in->joined.page_addr);
+		out->body.joined.dir_rkey = core_to_le32(in->joined.dir_rkey);
+		out->body.joined.page_rkey = core_to_le32(in->joined.page_rkey);
+		break;
+	case RAMSTER_MSG_SHARE_LEAVE:
+		out->body.leave.share = core_to_le32(in->leave.share);
+		out->body.leave.deadline_ms = core_to_le32(in->leave.deadline_ms);
+		out->body.leave.reason = core_to_le16((u16)in->leave.reason);
+		break;
+	case RAMSTER_MSG_SHARE_SLOTS:
+		out->body.slots.share = core_to_le32(in->slots.share);
+		out->body.slots.first = core_to_le32(in->slots.first);
+		out->body.slots.count = core_to_le32(in->slots.count);
+		break;
+	case RAMSTER_MSG_SHARE_PUT:
+		out->body.put.share = core_to_le32(in->put.share);
+		out->body.put.slot = core_to_le32(in->put.slot);
+		out->body.put.object = core_to_le64(in->put.object);
+		out->body.put.tag = core_to_le64(in->put.tag);
+		out->body.put.check = core_to_le64(in->put.check);
+		break;
+	default: /* FLUSH, FLUSHED */
+		out->body.flush.share = core_to_le32(in->flush.share);
+		out->body.flush.serial = core_to_le32(in->flush.serial);
+		out->body.flush.object = core_to_le64(in->flush.object);
+		out->body.flush.tag = core_to_le64(in->flush.tag);
+	}
+}
+
 void core_msg_encode(struct ramster_msg *out, const struct core_msg *in)
 {
 	memset(out, 0, sizeof(*out));
@@ -189,6 +234,15 @@ void core_msg_encode(struct ramster_msg *out, const struct core_msg *in)
 	case RAMSTER_MSG_BYE:
 		out->body.bye.reason = core_to_le16((u16)in->bye.reason);
 		break;
+	case RAMSTER_MSG_SHARE_JOIN:
+	case RAMSTER_MSG_SHARE_JOINED:
+	case RAMSTER_MSG_SHARE_LEAVE:
+	case RAMSTER_MSG_SHARE_SLOTS:
+	case RAMSTER_MSG_SHARE_PUT:
+	case RAMSTER_MSG_SHARE_FLUSH:
+	case RAMSTER_MSG_SHARE_FLUSHED:
+		share_encode(out, in);
+		break;
 	case RAMSTER_MSG_END:
 		break;
 	}
@@ -203,6 +257,12 @@ static int request_decode(struct core_msg *m, const struct ramster_msg *w)
 	return 0;
 }
 
+/* The last byte's address must not wrap. */
+static bool range_valid(u64 addr, u64 len)
+{
+	return addr + (len - 1) >= addr;
+}
+
 static int grant_decode(struct core_msg *m, const struct ramster_msg *w)
 {
 	m->grant.slab_id = core_le64(w->body.grant.slab_id);
@@ -212,8 +272,7 @@ static int grant_decode(struct core_msg *m, const struct ramster_msg *w)
 	m->grant.generation = core_le32(w->body.grant.generation);
 	if (!m->grant.slab_id || !m->grant.generation || !core_slab_bytes_valid(m->grant.len))
 		return -EINVAL;
-	/* the last byte's address must not wrap */
-	return m->grant.addr + (m->grant.len - 1) < m->grant.addr ? -EINVAL : 0;
+	return range_valid(m->grant.addr, m->grant.len) ? 0 : -EINVAL;
 }
 
 static int deny_decode(struct core_msg *m, const struct ramster_msg *w)
@@ -239,6 +298,71 @@ static int slab_decode(struct core_msg *m, const struct ramster_msg *w)
 	return 0;
 }
 
+static int join_decode(struct core_msg *m, const struct ramster_msg *w)
+{
+	memcpy(m->join.uuid, w->body.join.uuid, sizeof(m->join.uuid));
+	m->join.fingerprint = core_le64(w->body.join.fingerprint);
+	m->join.share = core_le32(w->body.join.share);
+	return m->join.share && any_set(m->join.uuid, sizeof(m->join.uuid)) ? 0 : -EINVAL;
+}
+
+static int joined_decode(struct core_msg *m, const struct ramster_msg *w)
+{
+	m->joined.share = core_le32(w->body.joined.share);
+	m->joined.slots = core_le32(w->body.joined.slots);
+	m->joined.dir_addr = core_le64(w->body.joined.dir_addr);
+	m->joined.page_addr = core_le64(w->body.joined.page_addr);
+	m->joined.dir_rkey = core_le32(w->body.joined.dir_rkey);
+	m->joined.page_rkey = core_le32(w->body.joined.page_rkey);
+	if (!m->joined.share || !core_share_slots_valid(m->joined.slots))
+		return -EINVAL;
+	if (!range_valid(m->joined.dir_addr, core_dir_bytes(m->joined.slots)))
+		return -EINVAL;
+	return range_valid(m->joined.page_addr, (u64)m->joined.slots * RAMSTER_SHARE_PAGE) ?
+		       0 :
+		       -EINVAL;
+}
+
+static int leave_decode(struct core_msg *m, const struct ramster_msg *w)
+{
+	m->leave.share = core_le32(w->body.leave.share);
+	m->leave.deadline_ms = core_le32(w->body.leave.deadline_ms);
+	m->leave.reason = core_le16(w->body.leave.reason);
+	return m->leave.share && reason_valid(m->leave.reason) ? 0 : -EINVAL;
+}
+
+static int slots_decode(struct core_msg *m, const struct ramster_msg *w)
+{
+	m->slots.share = core_le32(w->body.slots.share);
+	m->slots.first = core_le32(w->body.slots.first);
+	m->slots.count = core_le32(w->body.slots.count);
+	if (!m->slots.share || m->slots.count > RAMSTER_SHARE_SLOTS_MAX)
+		return -EINVAL;
+	/* no share is larger; whether this one is, its owner knows */
+	return (u64)m->slots.first + m->slots.count > RAMSTER_SLAB_MAX / RAMSTER_SHARE_PAGE ?
+		       -EINVAL :
+		       0;
+}
+
+static int put_decode(struct core_msg *m, const struct ramster_msg *w)
+{
+	m->put.share = core_le32(w->body.put.share);
+	m->put.slot = core_le32(w->body.put.slot);
+	m->put.object = core_le64(w->body.put.object);
+	m->put.tag = core_le64(w->body.put.tag);
+	m->put.check = core_le64(w->body.put.check);
+	return m->put.share && m->put.object && m->put.tag ? 0 : -EINVAL;
+}
+
+static int flush_decode(struct core_msg *m, const struct ramster_msg *w)
+{
+	m->flush.share = core_le32(w->body.flush.share);
+	m->flush.serial = core_le32(w->body.flush.serial);
+	m->flush.object = core_le64(w->body.flush.object);
+	m->flush.tag = core_le64(w->body.flush.tag);
+	return m->flush.share ? 0 : -EINVAL;
+}
+
 static int body_decode(struct core_msg *m, const struct ramster_msg *w)
 {
 	switch (m->type) {
@@ -259,6 +383,19 @@ static int body_decode(struct core_msg *m, const struct ramster_msg *w)
 	case RAMSTER_MSG_BYE:
 		m->bye.reason = core_le16(w->body.bye.reason);
 		return reason_valid(m->bye.reason) ? 0 : -EINVAL;
+	case RAMSTER_MSG_SHARE_JOIN:
+		return join_decode(m, w);
+	case RAMSTER_MSG_SHARE_JOINED:
+		return joined_decode(m, w);
+	case RAMSTER_MSG_SHARE_LEAVE:
+		return leave_decode(m, w);
+	case RAMSTER_MSG_SHARE_SLOTS:
+		return slots_decode(m, w);
+	case RAMSTER_MSG_SHARE_PUT:
+		return put_decode(m, w);
+	case RAMSTER_MSG_SHARE_FLUSH:
+	case RAMSTER_MSG_SHARE_FLUSHED:
+		return flush_decode(m, w);
 	case RAMSTER_MSG_END:
 		break;
 	}
@@ -319,6 +456,7 @@ const char *core_reason_name(enum ramster_reason reason)
 		[RAMSTER_REASON_OPERATOR] = "operator",
 		[RAMSTER_REASON_MEMORY] = "memory",
 		[RAMSTER_REASON_DEADLINE] = "deadline",
+		[RAMSTER_REASON_NOT_SHARED] = "not-shared",
 	};
 
 	return name_of(names, RAMSTER_REASON_END, reason);
@@ -347,6 +485,13 @@ const char *core_msg_name(enum ramster_msg_type type)
 		[RAMSTER_MSG_SLAB_REVOKE] = "slab-revoke",
 		[RAMSTER_MSG_SLAB_FENCED] = "slab-fenced",
 		[RAMSTER_MSG_BYE] = "bye",
+		[RAMSTER_MSG_SHARE_JOIN] = "share-join",
+		[RAMSTER_MSG_SHARE_JOINED] = "share-joined",
+		[RAMSTER_MSG_SHARE_LEAVE] = "share-leave",
+		[RAMSTER_MSG_SHARE_SLOTS] = "share-slots",
+		[RAMSTER_MSG_SHARE_PUT] = "share-put",
+		[RAMSTER_MSG_SHARE_FLUSH] = "share-flush",
+		[RAMSTER_MSG_SHARE_FLUSHED] = "share-flushed",
 	};
 
 	return name_of(names, RAMSTER_MSG_END, type);

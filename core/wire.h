@@ -59,11 +59,38 @@ struct core_msg {
 		struct {
 			enum ramster_reason reason;
 		} bye;
+		struct {
+			u8 uuid[RAMSTER_SHARE_UUID]; /* never all zero */
+			u64 fingerprint;
+			u32 share; /* never 0, as in all that follow */
+		} join;
+		struct {
+			u32 share, slots;
+			u64 dir_addr, page_addr;
+			u32 dir_rkey, page_rkey;
+		} joined;
+		struct {
+			u32 share, deadline_ms;
+			enum ramster_reason reason;
+		} leave;
+		struct {
+			u32 share, first, count;
+		} slots;
+		struct {
+			u32 share, slot;
+			u64 object, tag, check;
+		} put;
+		struct {
+			u32 share, serial;
+			u64 object, tag;
+		} flush; /* FLUSH, FLUSHED */
 	};
 };
 
 /* A legal slab length: power of two, RAMSTER_SLAB_MIN .. RAMSTER_SLAB_MAX. */
 bool core_slab_bytes_valid(u64 bytes);
+/* A legal number of slots of a share: power of two, 1 MiB to 1 GiB of pages. */
+bool core_share_slots_valid(u32 slots);
 
 /* Encoders fill the whole struct, reserved bytes with zero. They cannot fail. */
 void core_cm_req_encode(struct ramster_cm_req *out, const struct core_cm_req *in);

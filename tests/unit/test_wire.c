@@ -178,14 +178,15 @@ static const struct {
 	{ "cm-rej", 4, 2, 0xffff, 0 },
 	{ "cm-rej", 6, 2, 0, 0 },
 	{ "cm-rej", 6, 2, 10, 0 },
-	{ "cm-rej", 6, 2, 11, -EINVAL },
+	{ "cm-rej", 6, 2, 11, 0 },
+	{ "cm-rej", 6, 2, 12, -EINVAL },
 	{ "cm-rej", 6, 2, 0x0100, -EINVAL },
 
 	{ "heartbeat", 0, 4, 0, -EBADMSG },
 	{ "heartbeat", 4, 1, 0, -EPROTONOSUPPORT },
 	{ "heartbeat", 4, 1, 2, -EPROTONOSUPPORT },
 	{ "heartbeat", 5, 1, 0, -EINVAL },
-	{ "heartbeat", 5, 1, 9, -EINVAL },
+	{ "heartbeat", 5, 1, 16, -EINVAL },
 	{ "heartbeat", 5, 1, 0xff, -EINVAL },
 	{ "heartbeat", 6, 2, 0xffff, 0 },
 	{ "heartbeat", 8, 8, ~0ull, 0 },
@@ -223,7 +224,7 @@ static const struct {
 	{ "slab-deny", 8, 4, 0, -EINVAL },
 	{ "slab-deny", 8, 4, 16, 0 },
 	{ "slab-deny", 8, 4, 17, -EINVAL },
-	{ "slab-deny", 12, 2, 11, -EINVAL },
+	{ "slab-deny", 12, 2, 12, -EINVAL },
 	{ "slab-deny", 14, 2, 0xffff, 0 },
 	{ "slab-deny", 16, 8, ~0ull, 0 },
 
@@ -237,7 +238,7 @@ static const struct {
 	{ "slab-revoke", 20, 4, 0, 0 },
 	{ "slab-revoke", 20, 4, ~0u, 0 },
 	{ "slab-revoke", 24, 2, 10, 0 },
-	{ "slab-revoke", 24, 2, 11, -EINVAL },
+	{ "slab-revoke", 24, 2, 12, -EINVAL },
 	{ "slab-revoke", 26, 2, 0xffff, 0 },
 
 	{ "slab-fenced", 8, 8, 0, -EINVAL },
@@ -246,8 +247,57 @@ static const struct {
 	{ "slab-fenced", 24, 2, 0xffff, -EINVAL },
 
 	{ "bye", 8, 2, 0, 0 },
-	{ "bye", 8, 2, 11, -EINVAL },
+	{ "bye", 8, 2, 12, -EINVAL },
 	{ "bye", 10, 4, ~0u, 0 },
+
+	{ "share-join", 8, 8, 0, 0 }, /* half of the UUID is enough */
+	{ "share-join", 24, 8, 0, 0 },
+	{ "share-join", 32, 4, 0, -EINVAL },
+	{ "share-join", 32, 4, ~0u, 0 },
+	{ "share-join", 36, 8, ~0ull, 0 },
+
+	{ "share-joined", 8, 4, 0, -EINVAL },
+	{ "share-joined", 12, 4, 0, -EINVAL },
+	{ "share-joined", 12, 4, 128, -EINVAL },
+	{ "share-joined", 12, 4, 256, 0 },
+	{ "share-joined", 12, 4, 257, -EINVAL },
+	{ "share-joined", 12, 4, 1 << 18, 0 },
+	{ "share-joined", 12, 4, 1 << 19, -EINVAL },
+	{ "share-joined", 12, 4, 1u << 31, -EINVAL },
+	{ "share-joined", 16, 8, -65536ull * 48, 0 }, /* ends at the last address */
+	{ "share-joined", 16, 8, 1 - 65536ull * 48, -EINVAL },
+	{ "share-joined", 24, 8, -65536ull * 4096, 0 },
+	{ "share-joined", 24, 8, 1 - 65536ull * 4096, -EINVAL },
+	{ "share-joined", 32, 4, 0, 0 }, /* any rkey */
+	{ "share-joined", 36, 4, 0, 0 },
+	{ "share-joined", 40, 8, ~0ull, 0 },
+
+	{ "share-leave", 8, 4, 0, -EINVAL },
+	{ "share-leave", 12, 4, ~0u, 0 },
+	{ "share-leave", 16, 2, 0, 0 },
+	{ "share-leave", 16, 2, 12, -EINVAL },
+	{ "share-leave", 18, 4, ~0u, 0 },
+
+	{ "share-slots", 8, 4, 0, -EINVAL },
+	{ "share-slots", 12, 4, (1 << 18) - 64, 0 },
+	{ "share-slots", 12, 4, (1 << 18) - 63, -EINVAL },
+	{ "share-slots", 12, 4, ~0u, -EINVAL },
+	{ "share-slots", 16, 4, 0, 0 },
+	{ "share-slots", 16, 4, 65, -EINVAL },
+	{ "share-slots", 16, 4, ~0u, -EINVAL },
+
+	{ "share-put", 8, 4, 0, -EINVAL },
+	{ "share-put", 12, 4, ~0u, 0 }, /* the owner of the share checks it */
+	{ "share-put", 16, 8, 0, -EINVAL },
+	{ "share-put", 24, 8, 0, -EINVAL },
+	{ "share-put", 32, 8, 0, 0 },
+
+	{ "share-flush", 8, 4, 0, -EINVAL },
+	{ "share-flush", 12, 4, 0, 0 },
+	{ "share-flush", 16, 8, 0, 0 },
+	{ "share-flush", 24, 8, 0, 0 },
+
+	{ "share-flushed", 8, 4, 0, -EINVAL },
 };
 
 static const struct sample *sample_named(const char *name)
