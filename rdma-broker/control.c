@@ -20,6 +20,7 @@
 #include "host.h"
 #include "log.h"
 #include "report.h"
+#include "revoke.h"
 
 #define PEERS_MAX  16
 #define IDLE_US	   60000000ull /* without a word, or without reading ours */
@@ -163,7 +164,7 @@ static void run_revoke(struct peer *peer, const struct rmb_command *cmd)
 	struct rmb_revoked revoked;
 	char why[256];
 
-	if (rmb_lend_revoke(&daemon->lend, &how, &revoked, why, sizeof(why))) {
+	if (rmb_revoke(&daemon->lend, &how, &revoked, why, sizeof(why))) {
 		free(revoked.ids);
 		peer_refuse(peer, why);
 		return;

@@ -13,6 +13,7 @@
 
 #include "host.h"
 #include "log.h"
+#include "revoke.h"
 #include "size.h"
 
 #define RETRY_US 2000000ull  /* between looks for an RDMA device */
@@ -53,7 +54,7 @@ static int on_stop_deadline(sd_event_source *source, uint64_t usec, void *opaque
 	struct rmb_daemon *daemon = opaque;
 
 	(void)source, (void)usec;
-	rmb_lend_fence_all(&daemon->lend);
+	rmb_revoke_fence_all(&daemon->lend);
 	return 0;
 }
 
@@ -73,7 +74,7 @@ static int stop_begin(struct rmb_daemon *daemon)
 				       deadline_us, 10000, on_stop_deadline, daemon) < 0 ||
 	    sd_event_add_post(daemon->event, &daemon->stop_post, on_stop_progress, daemon) < 0)
 		return sd_event_exit(daemon->event, EXIT_FAILURE);
-	rmb_lend_stop(&daemon->lend, daemon->cfg.stop_deadline_ms);
+	rmb_revoke_all(&daemon->lend, daemon->cfg.stop_deadline_ms);
 	return 0;
 }
 

@@ -36,34 +36,14 @@ struct rmb_lend {
 	void *ended_ctx;
 };
 
-struct rmb_revoke {
-	uint64_t bytes;	  /* lower the donation by this much, or */
-	uint64_t slab_id; /* (if not 0) by this slab */
-	uint32_t deadline_ms;
-	bool force; /* do not wait for the borrower */
-	enum ramster_reason reason;
-};
-
-struct rmb_revoked {
-	uint64_t *ids; /* slabs that are on their way back; the caller frees */
-	size_t n;
-	uint64_t bytes;	       /* of those slabs */
-	uint64_t unused_bytes; /* taken from what nobody had */
-};
-
 int rmb_lend_init(struct rmb_lend *lend, sd_event *event, const struct rmb_config *cfg);
 void rmb_lend_uninit(struct rmb_lend *lend);
 
 /* What could be granted now, bytes: the donation's rest, and the host's. */
 uint64_t rmb_lend_free(const struct rmb_lend *lend);
 
-/* Operator's side. 0, or -EINVAL, -ENOENT, -ENOMEM with a line for the operator in why. */
+/* Operator's side. 0, or -EINVAL with a line for the operator in why. */
 int rmb_lend_donate(struct rmb_lend *lend, uint64_t bytes, char *why, size_t why_len);
-int rmb_lend_revoke(struct rmb_lend *lend, const struct rmb_revoke *how, struct rmb_revoked *out,
-		    char *why, size_t why_len);
-/* Ask for everything back, for good. */
-void rmb_lend_stop(struct rmb_lend *lend, uint32_t deadline_ms);
-void rmb_lend_fence_all(struct rmb_lend *lend);
 
 /* Client's side. */
 void rmb_lend_request(struct rmb_lend *lend, struct rmb_client *client, uint32_t count,

@@ -49,7 +49,7 @@ static void say_grant(const struct rmb_slab *slab)
 		.type = RAMSTER_MSG_SLAB_GRANT,
 		.grant = {
 			.slab_id = slab->id,
-			.addr = (uintptr_t)slab->addr,
+			.addr = (uintptr_t)slab->memory.addr,
 			.len = slab->bytes,
 			.rkey = slab->rkey,
 			.generation = slab->generation,
@@ -209,7 +209,7 @@ void rmb_loan_resume(struct rmb_lend *lend, struct rmb_slab *slab)
 
 bool rmb_loan_untold(const struct rmb_slab *slab)
 {
-	return slab->state == CORE_LEASE_FENCED && !slab->addr;
+	return slab->state == CORE_LEASE_FENCED && !slab->memory.addr;
 }
 
 bool rmb_loan_stays(const struct rmb_slab *slab)

@@ -2,12 +2,12 @@
 /*
  * loan.h - one slab in a client's hands, from the grant until its memory is
  * back: the edges of core/lease.h's table and what goes with each of them.
- * Used by lend.c alone.
+ * Used by lend.c and revoke.c.
  */
 #ifndef RMB_LOAN_H
 #define RMB_LOAN_H
 
-#include "lend.h"
+#include "revoke.h"
 
 /* Granted: enter a new slab in the books and tell the client. */
 void rmb_loan_begin(struct rmb_lend *lend, struct rmb_slab *slab, struct rmb_client *client);

@@ -26,7 +26,7 @@ static unsigned int count_slabs(const struct rmb_daemon *daemon, bool revoking)
 	unsigned int n = 0;
 
 	HASH_ITER(hh, daemon->lend.slabs, slab, tmp)
-		n += slab->addr && (!revoking || slab->deadline);
+		n += slab->memory.addr && (!revoking || slab->deadline);
 	return n;
 }
 
@@ -67,7 +67,7 @@ json_t *rmb_report_slabs(const struct rmb_daemon *daemon)
 	HASH_ITER(hh, daemon->lend.slabs, slab, tmp) {
 		json_t *one;
 
-		if (!slab->addr)
+		if (!slab->memory.addr)
 			continue;
 		one = json_pack("{s:I, s:I, s:I, s:s, s:s, s:I}", "id", (json_int_t)slab->id,
 				"bytes", (json_int_t)slab->bytes, "generation",

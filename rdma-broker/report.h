@@ -9,6 +9,7 @@
 #include <jansson.h>
 
 #include "daemon.h"
+#include "revoke.h"
 
 /* New references; NULL if there is no memory. */
 json_t *rmb_report_status(const struct rmb_daemon *daemon);

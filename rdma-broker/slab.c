@@ -5,37 +5,9 @@
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
-#include <unistd.h>
 
-#include "host.h"
 #include "log.h"
 #include "verbs.h"
-
-static int slab_map(struct rmb_slab *slab, int node)
-{
-	int err;
-
-	slab->fd = memfd_create("ramster-slab", MFD_CLOEXEC);
-	if (slab->fd < 0 || ftruncate(slab->fd, (off_t)slab->bytes))
-		return -errno;
-	slab->addr = mmap(NULL, slab->bytes, PROT_READ | PROT_WRITE, MAP_SHARED, slab->fd, 0);
-	if (slab->addr == MAP_FAILED) {
-		slab->addr = NULL;
-		return -errno;
-	}
-	/* Registration pins the pages; the lock that mlockall() put on top is of no use. */
-	munlock(slab->addr, slab->bytes);
-	/* A dump of the daemon must not hold its borrowers' memory. */
-	madvise(slab->addr, slab->bytes, MADV_DONTDUMP);
-	if (node >= 0) {
-		err = rmb_host_numa_prefer(slab->addr, slab->bytes, node);
-		if (err)
-			rmb_log(LOG_WARNING, "cannot prefer NUMA node %d: %s", node,
-				strerror(-err));
-	}
-	return 0;
-}
 
 struct rmb_slab *rmb_slab_create(struct rmb_pd *pd, uint64_t bytes, int node)
 {
@@ -45,15 +17,14 @@ struct rmb_slab *rmb_slab_create(struct rmb_pd *pd, uint64_t bytes, int node)
 	if (!slab)
 		return NULL;
 	slab->bytes = bytes;
-	slab->fd = -1;
-	err = slab_map(slab, node);
+	err = rmb_memfile_map(&slab->memory, "ramster-slab", bytes, node);
 	if (!err) {
-		slab->mr = rmb_mr_create(pd, slab->addr, bytes, &slab->rkey);
+		slab->mr = rmb_mr_create(pd, slab->memory.addr, bytes, true, &slab->rkey);
 		if (slab->mr)
 			return slab;
 		err = -errno;
+		rmb_memfile_unmap(&slab->memory);
 	}
-	rmb_slab_clear(slab);
 	free(slab);
 	errno = -err;
 	return NULL;
@@ -70,14 +41,7 @@ void rmb_slab_clear(struct rmb_slab *slab)
 				strerror(-err));
 		slab->mr = NULL;
 	}
-	if (slab->addr) {
-		munmap(slab->addr, slab->bytes);
-		slab->addr = NULL;
-	}
-	if (slab->fd >= 0) {
-		close(slab->fd);
-		slab->fd = -1;
-	}
+	rmb_memfile_unmap(&slab->memory);
 }
 
 void rmb_slab_destroy(struct rmb_slab *slab)

@@ -15,6 +15,7 @@
 
 #include "../core/lease.h"
 #include "../core/wire.h"
+#include "memfile.h"
 
 struct rmb_client;
 struct rmb_mr;
@@ -23,9 +24,8 @@ struct rmb_pd;
 struct rmb_slab {
 	/* Memory; owned by slab.c. */
 	uint64_t bytes;
-	void *addr; /* NULL: no memory (any more) */
+	struct rmb_memfile memory; /* addr NULL: no memory (any more) */
 	struct rmb_mr *mr;
-	int fd;
 	uint32_t rkey;
 
 	/* The lease; owned by loan.c. */

@@ -80,11 +80,12 @@ struct rmb_conn {
 
 struct rmb_pd {
 	struct ibv_pd *pd;
-	unsigned int refs; /* its owner and its connections */
+	unsigned int refs; /* its owner, its connections, its memory */
 };
 
 struct rmb_mr {
 	struct ibv_mr *mr;
+	struct rmb_pd *pd;
 };
 
 static uint64_t now_us(void)
@@ -727,19 +728,23 @@ void rmb_pd_destroy(struct rmb_pd *pd)
 	pd_put(pd);
 }
 
-struct rmb_mr *rmb_mr_create(struct rmb_pd *pd, void *addr, size_t len, uint32_t *rkey)
+struct rmb_mr *rmb_mr_create(struct rmb_pd *pd, void *addr, size_t len, bool writable,
+			     uint32_t *rkey)
 {
+	int access = IBV_ACCESS_REMOTE_READ;
 	struct rmb_mr *mr = malloc(sizeof(*mr));
 
 	if (!mr)
 		return NULL;
-	mr->mr = ibv_reg_mr(pd->pd, addr, len,
-			    IBV_ACCESS_LOCAL_WRITE | IBV_ACCESS_REMOTE_READ |
-				    IBV_ACCESS_REMOTE_WRITE);
+	if (writable)
+		access |= IBV_ACCESS_LOCAL_WRITE | IBV_ACCESS_REMOTE_WRITE;
+	mr->mr = ibv_reg_mr(pd->pd, addr, len, access);
 	if (!mr->mr) {
 		free(mr);
 		return NULL;
 	}
+	mr->pd = pd;
+	pd->refs++;
 	*rkey = mr->mr->rkey;
 	return mr;
 }
@@ -748,6 +753,7 @@ int rmb_mr_destroy(struct rmb_mr *mr)
 {
 	int err = ibv_dereg_mr(mr->mr);
 
+	pd_put(mr->pd);
 	free(mr);
 	return err > 0 ? -err : err;
 }

@@ -21,7 +21,7 @@
 struct rmb_verbs; /* the listeners */
 struct rmb_conn;  /* a connection, control or lane */
 struct rmb_pd;	  /* a protection domain: what one client may reach */
-struct rmb_mr;	  /* memory that the clients of its domain read and write */
+struct rmb_mr;	  /* memory that the clients of its domain reach */
 
 struct rmb_verbs_ops {
 	/* Answer it, before returning. */
@@ -73,10 +73,14 @@ const char *rmb_conn_device(const struct rmb_conn *conn); /* "rxe0" */
 
 struct rmb_pd *rmb_pd_create(struct rmb_conn *conn); /* on conn's device; NULL: errno */
 bool rmb_pd_fits(const struct rmb_pd *pd, const struct rmb_conn *conn); /* same device? */
-void rmb_pd_destroy(struct rmb_pd *pd); /* after its memory; lives as long as its connections */
+void rmb_pd_destroy(struct rmb_pd *pd); /* lives on as long as its connections and memory */
 
-/* Pins the memory, which faults it in. NULL: errno. */
-struct rmb_mr *rmb_mr_create(struct rmb_pd *pd, void *addr, size_t len, uint32_t *rkey);
+/*
+ * Let the clients of the domain read the memory, and write it if writable. Pins
+ * it, which faults it in. NULL: errno.
+ */
+struct rmb_mr *rmb_mr_create(struct rmb_pd *pd, void *addr, size_t len, bool writable,
+			     uint32_t *rkey);
 /* The fence: on return no client can reach the memory. A negative errno if the device is gone. */
 int rmb_mr_destroy(struct rmb_mr *mr);
 

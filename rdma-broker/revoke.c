@@ -1,0 +1,157 @@
+// SPDX-License-Identifier: GPL-2.0-only
+#include "revoke.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <utlist.h>
+
+#include "client.h"
+#include "loan.h"
+#include "size.h"
+
+static uint64_t staying_bytes(const struct rmb_client *client)
+{
+	const struct rmb_slab *slab;
+	uint64_t bytes = 0;
+
+	DL_FOREACH(client->slabs, slab)
+		if (rmb_loan_stays(slab))
+			bytes += slab->bytes;
+	return bytes;
+}
+
+/* The client with most, and its oldest grant: load evens out, cold pages move first. */
+static struct rmb_slab *pick_victim(struct rmb_lend *lend)
+{
+	struct rmb_slab *slab, *tmp, *victim = NULL;
+	struct rmb_client *most = NULL;
+	uint64_t bytes, most_bytes = 0;
+
+	HASH_ITER(hh, lend->slabs, slab, tmp) {
+		if (slab->client == most || slab->client->slabs != slab)
+			continue; /* each client once, at its first slab */
+		bytes = staying_bytes(slab->client);
+		if (bytes > most_bytes) {
+			most = slab->client;
+			most_bytes = bytes;
+		}
+	}
+	if (!most)
+		return NULL;
+	DL_FOREACH(most->slabs, victim)
+		if (rmb_loan_stays(victim))
+			break;
+	return victim;
+}
+
+static int revoked_add(struct rmb_revoked *out, const struct rmb_slab *slab)
+{
+	uint64_t *ids = realloc(out->ids, (out->n + 1) * sizeof(*ids));
+
+	if (!ids)
+		return -ENOMEM;
+	out->ids = ids;
+	ids[out->n++] = slab->id;
+	out->bytes += slab->bytes;
+	return 0;
+}
+
+static int revoke_slab(struct rmb_lend *lend, const struct rmb_revoke *how, struct rmb_revoked *out,
+		       char *why, size_t why_len)
+{
+	struct rmb_slab *slab;
+
+	HASH_FIND(hh, lend->slabs, &how->slab_id, sizeof(how->slab_id), slab);
+	if (!slab || !slab->memory.addr) {
+		snprintf(why, why_len, "there is no slab %" PRIu64 "; see: ramsterctl slabs",
+			 how->slab_id);
+		return -ENOENT;
+	}
+	if (!rmb_loan_stays(slab) && !how->force) {
+		snprintf(why, why_len, "slab %" PRIu64 " is %s already; --force takes it at once",
+			 slab->id, core_lease_name(slab->state));
+		return -EINVAL;
+	}
+	if (revoked_add(out, slab)) {
+		snprintf(why, why_len, "out of memory");
+		return -ENOMEM;
+	}
+	/* Otherwise the borrower could have it back the moment after. */
+	if (rmb_loan_stays(slab))
+		lend->donation -= slab->bytes < lend->donation ? slab->bytes : lend->donation;
+	rmb_loan_revoke(lend, slab, how);
+	return 0;
+}
+
+static uint64_t all_staying_bytes(struct rmb_lend *lend)
+{
+	struct rmb_slab *slab, *tmp;
+	uint64_t bytes = 0;
+
+	HASH_ITER(hh, lend->slabs, slab, tmp)
+		if (rmb_loan_stays(slab))
+			bytes += slab->bytes;
+	return bytes;
+}
+
+static int revoke_bytes(struct rmb_lend *lend, const struct rmb_revoke *how,
+			struct rmb_revoked *out, char *why, size_t why_len)
+{
+	uint64_t staying = all_staying_bytes(lend);
+	uint64_t unused = lend->donation > staying ? lend->donation - staying : 0;
+	char size[RMB_SIZE_STR];
+	struct rmb_slab *slab;
+
+	if (how->bytes > lend->donation) {
+		snprintf(why, why_len, "only %s are donated; revoke that much or less",
+			 rmb_size_format(lend->donation, size));
+		return -EINVAL;
+	}
+	lend->donation -= how->bytes;
+	out->unused_bytes = how->bytes < unused ? how->bytes : unused;
+	while (staying > lend->donation) {
+		slab = pick_victim(lend);
+		if (!slab)
+			break;
+		if (revoked_add(out, slab)) {
+			snprintf(why, why_len,
+				 "out of memory; the donation is lowered, but not all slabs are asked back");
+			return -ENOMEM;
+		}
+		staying -= slab->bytes;
+		rmb_loan_revoke(lend, slab, how);
+	}
+	return 0;
+}
+
+int rmb_revoke(struct rmb_lend *lend, const struct rmb_revoke *how, struct rmb_revoked *out,
+	       char *why, size_t why_len)
+{
+	memset(out, 0, sizeof(*out));
+	if (how->slab_id)
+		return revoke_slab(lend, how, out, why, why_len);
+	return revoke_bytes(lend, how, out, why, why_len);
+}
+
+void rmb_revoke_all(struct rmb_lend *lend, uint32_t deadline_ms)
+{
+	struct rmb_revoke how = { .deadline_ms = deadline_ms, .reason = RAMSTER_REASON_SHUTDOWN };
+	struct rmb_slab *slab, *tmp;
+
+	lend->stopping = true;
+	lend->donation = 0;
+	HASH_ITER(hh, lend->slabs, slab, tmp)
+		if (rmb_loan_stays(slab))
+			rmb_loan_revoke(lend, slab, &how);
+}
+
+void rmb_revoke_fence_all(struct rmb_lend *lend)
+{
+	struct rmb_slab *slab, *tmp;
+
+	HASH_ITER(hh, lend->slabs, slab, tmp)
+		rmb_loan_fence(lend, slab, RAMSTER_REASON_SHUTDOWN);
+}
