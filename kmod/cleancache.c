@@ -11,6 +11,12 @@
  * reclaim still puts then, and threads of btrfs still get. So a pool goes when
  * nobody is in a call any more (gets sleep: SRCU, the others do not: RCU), and
  * ids are not used again soon: who has read one from the superblock may be late.
+ *
+ * A file system that cannot change also joins the share of its UUID, at its
+ * first get, which is the first call that tells us which one it is. Once joined, pages are
+ * put there; the pool is looked into first, it may have some from before. The
+ * share keeps a page that is got: so it may be in the page cache as well, but
+ * it cannot be older.
  */
 #define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
 
@@ -20,6 +26,8 @@
 #include "compat/cleancache.h"
 #include "compat/kernel.h"
 #include "fetch.h"
+#include "lookup.h"
+#include "offer.h"
 
 static bool cleancache;
 module_param(cleancache, bool, 0444);
@@ -33,36 +41,55 @@ MODULE_PARM_DESC(
 	cleancache_filter,
 	"keep only pages that were used more than once (default 1), so that reading a large file once does not fill the wire; 0: all");
 
+static bool cleancache_shared = true;
+module_param(cleancache_shared, bool, 0644);
+MODULE_PARM_DESC(
+	cleancache_shared,
+	"share clean pages of a file system that is mounted read-only, on a device that cannot be written, with others that have mounted it, where a donor allows it (default 1)");
+
 #if RMK_HAVE_CLEANCACHE
 
 #include <linux/bitmap.h>
+#include <linux/blkdev.h>
+#include <linux/buffer_head.h>
 #include <linux/fs.h>
 #include <linux/mutex.h>
 #include <linux/page-flags.h>
 #include <linux/rcupdate.h>
 #include <linux/srcu.h>
+#include <linux/xxhash.h>
 
 /* Filesystems mounted at once; more do without. */
-#define MAX_POOLS 64
+#define MAX_MOUNTS RMK_MAX_SHARES
+
+/* A mounted filesystem. */
+struct mount {
+	int id;			 /* its place, and how many were before it; -1: unmounted */
+	struct rmk_pool *pool;	 /* NULL: it is not in use */
+	struct rmk_share *share; /* NULL: none */
+	unsigned long looked;	 /* bit 0: whether it may have one has been looked at */
+};
 
 static struct {
 	struct rmk_store *store;
 	struct rmk_writer *writer;
+	struct rmk_shares *shares;
 	struct mutex lock; /* guards what follows, and a pool against going while evicted from */
-	DECLARE_BITMAP(used, MAX_POOLS);
-	struct rmk_pool *pool[MAX_POOLS]; /* read under RCU, by gets SRCU */
-	int id[MAX_POOLS];		  /* of the pool: its place, and how many were before it */
+	DECLARE_BITMAP(used, MAX_MOUNTS);
+	struct mount mount[MAX_MOUNTS]; /* read under RCU, by gets SRCU */
 	u32 created;
 	u32 hand; /* where evicting goes on */
 } front = { .lock = __MUTEX_INITIALIZER(front.lock) };
 
 DEFINE_STATIC_SRCU(gets);
 
-static struct rmk_pool *pool_of(int id)
+/* NULL: none, or unmounted meanwhile. */
+static struct mount *mount_of(int id)
 {
-	u32 at = (u32)id % MAX_POOLS;
+	struct mount *m = &front.mount[(u32)id % MAX_MOUNTS];
 
-	return id >= 0 && READ_ONCE(front.id[at]) == id ? READ_ONCE(front.pool[at]) : NULL;
+	/* with init_fs(): who sees the id sees the pool */
+	return id >= 0 && smp_load_acquire(&m->id) == id ? m : NULL;
 }
 
 static struct rmk_pool_key key_of(const struct cleancache_filekey *file)
@@ -74,25 +101,144 @@ static struct rmk_pool_key key_of(const struct cleancache_filekey *file)
 	return key;
 }
 
+/* ---- shares ---- */
+
+/* NULL: not yet. Messages come before all is up. */
+static struct rmk_shares *shares_here(void)
+{
+	return smp_load_acquire(&front.shares); /* with rmk_cleancache_start() */
+}
+
+/* Can its files not change, whoever tries? Its device must be set read-only for that. */
+static bool unchanging(const struct super_block *sb)
+{
+	return sb_rdonly(sb) && sb->s_bdev && bdev_read_only(sb->s_bdev);
+}
+
+/* XXH64 of the first 4 KiB of the device, as the filesystem itself sees them. */
+static int fingerprint(struct super_block *sb, u64 *out)
+{
+	struct buffer_head *bh;
+	struct xxh64_state state;
+	u32 at;
+
+	xxh64_reset(&state, 0);
+	for (at = 0; at < RAMSTER_SHARE_PAGE; at += sb->s_blocksize) {
+		bh = sb_bread(sb, at / sb->s_blocksize);
+		if (!bh)
+			return -EIO;
+		xxh64_update(&state, bh->b_data, min_t(u32, bh->b_size, RAMSTER_SHARE_PAGE - at));
+		brelse(bh);
+	}
+	*out = xxh64_digest(&state);
+	return 0;
+}
+
+/* Once for each mount; the page that is asked for keeps it from going. */
+static void look_for_share(struct mount *m, struct super_block *sb)
+{
+	struct rmk_shares *shares = shares_here();
+	struct rmk_share *share;
+	u64 print;
+
+	if (!shares || test_and_set_bit(0, &m->looked))
+		return;
+	if (!READ_ONCE(cleancache_shared) || uuid_is_null(&sb->s_uuid) || !unchanging(sb) ||
+	    fingerprint(sb, &print))
+		return;
+	share = rmk_share_create(shares, sb->s_uuid.b, print);
+	if (!IS_ERR(share))
+		WRITE_ONCE(m->share, share);
+}
+
+/* The share of a page's filesystem, if it has one and still cannot change. */
+static struct rmk_share *share_of(const struct mount *m, const struct page *page)
+{
+	struct rmk_share *share = READ_ONCE(m->share);
+
+	return share && unchanging(page->mapping->host->i_sb) ? share : NULL;
+}
+
+static int get_shared(struct rmk_share *share, const struct rmk_pool_key *key, pgoff_t index,
+		      struct page *page)
+{
+	struct rmk_share_name name;
+
+	if (!rmk_share_joined(share))
+		return -ENOENT;
+	rmk_share_name(key, index, &name);
+	return rmk_lookup(front.store, share, &name, page);
+}
+
+static int put_shared(struct rmk_share *share, const struct rmk_pool_key *key, pgoff_t index,
+		      const void *src)
+{
+	struct rmk_share_name name;
+
+	rmk_share_name(key, index, &name);
+	return rmk_offer(rmk_shares_offers(front.shares), share, &name, src);
+}
+
+/* With index NULL all pages of the file. */
+static void flush_shared(struct rmk_share *share, const struct rmk_pool_key *key,
+			 const pgoff_t *index)
+{
+	struct rmk_share_name name;
+
+	rmk_share_name(key, index ? *index : 0, &name);
+	rmk_share_flush(share, name.object, index ? name.tag : 0);
+}
+
+void rmk_cleancache_message(struct rmk_session *s, const struct core_msg *msg)
+{
+	struct rmk_shares *shares = shares_here();
+
+	if (shares)
+		rmk_shares_message(shares, s, msg);
+}
+
+void rmk_cleancache_broken(struct rmk_session *s)
+{
+	struct rmk_shares *shares = shares_here();
+
+	if (shares)
+		rmk_shares_broken(shares, s);
+}
+
+ssize_t rmk_cleancache_show_shares(char *buf)
+{
+	struct rmk_shares *shares = shares_here();
+
+	return shares ? rmk_shares_show(shares, buf) : 0;
+}
+
+/* ---- the kernel's calls ---- */
+
 /* Interrupts off, under the page cache's lock; the page is nobody's any more. */
 static void put_page_here(int id, struct cleancache_filekey file, pgoff_t index, struct page *page)
 {
 	struct rmk_stats __percpu *stats = front.store->stats;
 	struct rmk_pool_key key = key_of(&file);
-	struct rmk_pool *pool = pool_of(id); /* interrupts are off: an RCU section */
+	struct mount *m = mount_of(id); /* interrupts are off: an RCU section */
+	struct rmk_share *share;
 	void *src;
 	int err;
 
-	if (!pool)
+	if (!m)
 		return;
 	/* Set when a page leaves the active list: it was asked for a second time. */
 	if (READ_ONCE(cleancache_filter) && !PageWorkingset(page)) {
-		rmk_pool_flush_page(pool, &key, index);
+		/* a share's copy cannot be older */
+		rmk_pool_flush_page(m->pool, &key, index);
 		rmk_count(stats, RMK_CLEANCACHE_FILTERED_PUTS, 1);
 		return;
 	}
+	share = share_of(m, page);
 	src = rmk_kmap(page);
-	err = rmk_pool_put(pool, &key, index, src);
+	if (share && rmk_share_joined(share))
+		err = put_shared(share, &key, index, src);
+	else
+		err = rmk_pool_put(m->pool, &key, index, src);
 	rmk_kunmap(src);
 	rmk_count(stats,
 		  !err		 ? RMK_CLEANCACHE_PUTS :
@@ -122,18 +268,25 @@ static int get_page_here(int id, struct cleancache_filekey file, pgoff_t index, 
 {
 	struct rmk_stats __percpu *stats = front.store->stats;
 	struct rmk_pool_key key = key_of(&file);
-	struct rmk_pool *pool;
+	struct rmk_share *share;
 	int err = -ENOENT, section;
+	struct mount *m;
 	u32 nr;
 
 	if (i_blocksize(page->mapping->host) == PAGE_SIZE)
 		SetPageMappedToDisk(page);
 	keep_pace();
 	section = srcu_read_lock(&gets);
-	pool = pool_of(id);
-	if (pool && rmk_pool_take(pool, &key, index, &nr)) {
+	m = mount_of(id);
+	if (m && rmk_pool_take(m->pool, &key, index, &nr)) {
 		err = rmk_fetch(front.store, nr, page, 0);
-		rmk_pool_release(pool, nr);
+		rmk_pool_release(m->pool, nr);
+	}
+	if (m && err) {
+		look_for_share(m, page->mapping->host->i_sb);
+		share = share_of(m, page);
+		if (share)
+			err = get_shared(share, &key, index, page);
 	}
 	srcu_read_unlock(&gets, section);
 	rmk_count(stats, err ? RMK_CLEANCACHE_MISSES : RMK_CLEANCACHE_HITS, 1);
@@ -144,12 +297,16 @@ static int get_page_here(int id, struct cleancache_filekey file, pgoff_t index, 
 static void invalidate_page(int id, struct cleancache_filekey file, pgoff_t index)
 {
 	struct rmk_pool_key key = key_of(&file);
-	struct rmk_pool *pool;
+	struct rmk_share *share;
+	struct mount *m;
 
 	rcu_read_lock();
-	pool = pool_of(id);
-	if (pool) {
-		rmk_pool_flush_page(pool, &key, index);
+	m = mount_of(id);
+	if (m) {
+		rmk_pool_flush_page(m->pool, &key, index);
+		share = READ_ONCE(m->share);
+		if (share)
+			flush_shared(share, &key, &index);
 		rmk_count(front.store->stats, RMK_CLEANCACHE_INVALIDATES, 1);
 	}
 	rcu_read_unlock();
@@ -158,12 +315,17 @@ static void invalidate_page(int id, struct cleancache_filekey file, pgoff_t inde
 static void invalidate_inode(int id, struct cleancache_filekey file)
 {
 	struct rmk_pool_key key = key_of(&file);
-	struct rmk_pool *pool;
+	struct rmk_share *share;
+	struct mount *m;
 
 	rcu_read_lock();
-	pool = pool_of(id);
-	if (pool)
-		rmk_pool_flush_object(pool, &key);
+	m = mount_of(id);
+	if (m) {
+		rmk_pool_flush_object(m->pool, &key);
+		share = READ_ONCE(m->share);
+		if (share)
+			flush_shared(share, &key, NULL);
+	}
 	rcu_read_unlock();
 }
 
@@ -181,12 +343,13 @@ static int init_fs(size_t page_size)
 	if (IS_ERR(pool))
 		return PTR_ERR(pool);
 	mutex_lock(&front.lock);
-	at = find_first_zero_bit(front.used, MAX_POOLS);
-	if (at < MAX_POOLS) {
+	at = find_first_zero_bit(front.used, MAX_MOUNTS);
+	if (at < MAX_MOUNTS) {
 		__set_bit(at, front.used);
-		id = front.created++ % (INT_MAX / MAX_POOLS) * MAX_POOLS + at;
-		WRITE_ONCE(front.id[at], id);
-		WRITE_ONCE(front.pool[at], pool);
+		id = front.created++ % (INT_MAX / MAX_MOUNTS) * MAX_MOUNTS + at;
+		front.mount[at].looked = 0;
+		front.mount[at].pool = pool;
+		smp_store_release(&front.mount[at].id, id); /* with mount_of() */
 	}
 	mutex_unlock(&front.lock);
 	if (id < 0)
@@ -194,7 +357,10 @@ static int init_fs(size_t page_size)
 	return id;
 }
 
-/* Sharing needs a donor that knows who has put what. */
+/*
+ * A cluster filesystem, where another machine may write: it flushes before it lets
+ * the other do so, and would have to wait for the donor. So its pages stay ours.
+ */
 static int init_shared_fs(uuid_t *uuid, size_t page_size)
 {
 	return init_fs(page_size);
@@ -202,19 +368,24 @@ static int init_shared_fs(uuid_t *uuid, size_t page_size)
 
 static void invalidate_fs(int id)
 {
-	struct rmk_pool *pool = pool_of(id);
-	u32 at = id % MAX_POOLS;
+	struct mount *m = mount_of(id);
+	struct rmk_pool *pool;
 
-	if (!pool)
+	if (!m)
 		return;
-	mutex_lock(&front.lock);
-	WRITE_ONCE(front.pool[at], NULL);
-	mutex_unlock(&front.lock);
+	WRITE_ONCE(m->id, -1);
 	synchronize_srcu(&gets);
 	synchronize_rcu();
-	rmk_pool_destroy(pool);
 	mutex_lock(&front.lock);
-	__clear_bit(at, front.used);
+	pool = m->pool;
+	m->pool = NULL; /* nobody evicts from it any more */
+	mutex_unlock(&front.lock);
+	rmk_pool_destroy(pool);
+	if (m->share)
+		rmk_share_end(m->share);
+	m->share = NULL;
+	mutex_lock(&front.lock);
+	__clear_bit(m - front.mount, front.used);
 	mutex_unlock(&front.lock);
 }
 
@@ -236,8 +407,8 @@ static u32 evict(u32 n)
 
 	if (!mutex_trylock(&front.lock))
 		return 0;
-	for (i = 0; i < MAX_POOLS && done < n; i++) {
-		pool = front.pool[front.hand++ % MAX_POOLS];
+	for (i = 0; i < MAX_MOUNTS && done < n; i++) {
+		pool = front.mount[front.hand++ % MAX_MOUNTS].pool;
 		if (pool)
 			done += rmk_pool_evict(pool, n - done);
 	}
@@ -247,15 +418,24 @@ static u32 evict(u32 n)
 
 void rmk_cleancache_start(struct rmk_store *store, struct rmk_writer *writer)
 {
+	struct rmk_shares *shares;
+
 	if (!cleancache)
 		return;
+	shares = rmk_lookup_init() ? ERR_PTR(-ENOMEM) : rmk_shares_create(store);
+	if (IS_ERR(shares)) {
+		pr_warn("no memory for cleancache: on without it\n");
+		return;
+	}
 	front.store = store;
 	front.writer = writer;
 	if (cleancache_register_ops(&ops)) {
 		pr_warn("cleancache is another backend's already: on without it\n");
-		front.store = NULL;
+		rmk_shares_destroy(shares);
+		rmk_lookup_exit();
 		return;
 	}
+	smp_store_release(&front.shares, shares); /* with shares_here() */
 	__module_get(THIS_MODULE);
 	WRITE_ONCE(store->evict, evict);
 	pr_info("cleancache is on; the module stays until reboot (cleancache=0 avoids that)\n");
@@ -270,14 +450,14 @@ u64 rmk_cleancache_capacity(void)
 void rmk_cleancache_stats(struct rmk_pool_stats *out)
 {
 	struct rmk_pool_stats one;
-	int id;
+	int i;
 
 	*out = (struct rmk_pool_stats){ 0 };
 	mutex_lock(&front.lock);
-	for (id = 0; id < MAX_POOLS; id++) {
-		if (!front.pool[id])
+	for (i = 0; i < MAX_MOUNTS; i++) {
+		if (!front.mount[i].pool)
 			continue;
-		rmk_pool_stats(front.pool[id], &one);
+		rmk_pool_stats(front.mount[i].pool, &one);
 		out->pages += one.pages;
 		out->objects += one.objects;
 		out->evicted += one.evicted;
@@ -295,6 +475,19 @@ void rmk_cleancache_start(struct rmk_store *store, struct rmk_writer *writer)
 }
 
 u64 rmk_cleancache_capacity(void)
+{
+	return 0;
+}
+
+void rmk_cleancache_message(struct rmk_session *s, const struct core_msg *msg)
+{
+}
+
+void rmk_cleancache_broken(struct rmk_session *s)
+{
+}
+
+ssize_t rmk_cleancache_show_shares(char *buf)
 {
 	return 0;
 }

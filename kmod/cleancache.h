@@ -16,6 +16,11 @@ void rmk_cleancache_start(struct rmk_store *store, struct rmk_writer *writer);
 
 /* Numbers that it may need. */
 u64 rmk_cleancache_capacity(void);
+/* What a donor says of a share; its connection broke. From the session's work. */
+void rmk_cleancache_message(struct rmk_session *s, const struct core_msg *msg);
+void rmk_cleancache_broken(struct rmk_session *s);
+/* rmk_shares_show() */
+ssize_t rmk_cleancache_show_shares(char *buf);
 
 /* Of all its pools. May sleep. */
 void rmk_cleancache_stats(struct rmk_pool_stats *out);

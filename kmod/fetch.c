@@ -2,8 +2,6 @@
 /*
  * fetch.c - one page, now.
  */
-#define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
-
 #include <linux/completion.h>
 #include <linux/delay.h>
 #include <linux/ktime.h>
@@ -41,11 +39,7 @@ static int fetch_once(struct fetch *f)
 	f->io.start = ktime_get_ns();
 	rmk_poll_begin(&store->poll);
 	rmk_io_get(&f->io);
-	while (!completion_done(&f->done) && rmk_poll_on(&store->poll, f->io.start))
-		cpu_relax();
-	/* Work requests end by themselves, or when the session gives up on the donor. */
-	while (!wait_for_completion_timeout(&f->done, 30 * HZ))
-		pr_warn_ratelimited("reading page %u takes long\n", f->io.page[0].nr);
+	rmk_poll_wait(&store->poll, &f->done, f->io.start);
 	ns = ktime_get_ns() - f->io.start;
 	rmk_poll_end(&store->poll, ns);
 	rmk_stats_latency(store->stats, false, ns);

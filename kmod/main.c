@@ -68,6 +68,16 @@ static void on_changed(void *owner)
 	spin_unlock_irqrestore(&listeners, flags);
 }
 
+static void on_share_message(void *owner, struct rmk_session *s, const struct core_msg *msg)
+{
+	rmk_cleancache_message(s, msg);
+}
+
+static void on_broken(void *owner, struct rmk_session *s)
+{
+	rmk_cleancache_broken(s);
+}
+
 /* Publish to, or hide from, the two above. */
 #define LISTEN(var, value)                   \
 	do {                                 \
@@ -79,6 +89,8 @@ static void on_changed(void *owner)
 static const struct rmk_remote_ops remote_ops = {
 	.moving = on_moving,
 	.changed = on_changed,
+	.share_message = on_share_message,
+	.broken = on_broken,
 };
 
 static int no_memory(void)

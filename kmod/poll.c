@@ -2,6 +2,9 @@
 /*
  * poll.c - when to wait on the spot.
  */
+#define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
+
+#include <linux/completion.h>
 #include <linux/ktime.h>
 #include <linux/module.h>
 #include <linux/sched/stat.h>
@@ -26,4 +29,12 @@ bool rmk_poll_on(const struct rmk_poll *p, u64 start)
 
 	return atomic_read(&p->reading) == 1 && READ_ONCE(p->read_ns) <= limit &&
 	       single_task_running() && ktime_get_ns() - start < limit;
+}
+
+void rmk_poll_wait(const struct rmk_poll *p, struct completion *done, u64 start)
+{
+	while (!completion_done(done) && rmk_poll_on(p, start))
+		cpu_relax();
+	while (!wait_for_completion_timeout(done, 30 * HZ))
+		pr_warn_ratelimited("a read takes long\n");
 }

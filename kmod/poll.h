@@ -12,6 +12,8 @@
 #include <linux/atomic.h>
 #include <linux/types.h>
 
+struct completion;
+
 struct rmk_poll {
 	atomic_t reading; /* reads under way */
 	u32 read_ns;	  /* what a read takes, moving average over 8; racy by design */
@@ -24,6 +26,12 @@ static inline void rmk_poll_begin(struct rmk_poll *p)
 }
 
 void rmk_poll_end(struct rmk_poll *p, u64 ns);
+
+/*
+ * Wait for a read that began at start, on the spot or asleep. It ends by
+ * itself, or when the session gives up on the donor.
+ */
+void rmk_poll_wait(const struct rmk_poll *p, struct completion *done, u64 start);
 
 /* Ask before each look at whether the read has ended. start: ktime_get_ns() of its begin. */
 bool rmk_poll_on(const struct rmk_poll *p, u64 start);

@@ -151,6 +151,12 @@ void rmk_remote_refused(struct rmk_remote *r, struct rmk_slab *slab)
 		r->ops->moving(r->owner);
 }
 
+struct rmk_session *rmk_remote_donor(struct rmk_remote *r, u32 i)
+{
+	/* with rmk_remote_add_donor() */
+	return i < smp_load_acquire(&r->ndonors) ? r->donors[i].session : NULL;
+}
+
 struct rmk_slabs *rmk_remote_slabs(struct rmk_remote *r)
 {
 	return &r->slabs;
@@ -184,6 +190,7 @@ static void on_down(void *owner, struct rmk_session *s)
 
 	forget_asked(r, s);
 	rmk_slabs_event_all(&r->slabs, s, CORE_LEASE_DISCONNECT);
+	r->ops->broken(r->owner, s);
 }
 
 static void on_lost(void *owner, struct rmk_session *s)
@@ -282,6 +289,8 @@ static u64 used_pages(void *owner, struct rmk_session *s)
 
 static void on_message(void *owner, struct rmk_session *s, const struct core_msg *msg)
 {
+	struct rmk_remote *r = owner;
+
 	switch (msg->type) {
 	case RAMSTER_MSG_SLAB_GRANT:
 		on_grant(owner, s, msg);
@@ -294,6 +303,12 @@ static void on_message(void *owner, struct rmk_session *s, const struct core_msg
 		break;
 	case RAMSTER_MSG_SLAB_FENCED:
 		on_fenced(owner, s, msg);
+		break;
+	case RAMSTER_MSG_SHARE_JOINED:
+	case RAMSTER_MSG_SHARE_LEAVE:
+	case RAMSTER_MSG_SHARE_SLOTS:
+	case RAMSTER_MSG_SHARE_FLUSHED:
+		r->ops->share_message(r->owner, s, msg);
 		break;
 	default:
 		pr_warn_ratelimited("donor %s: unexpected %s, reconnecting\n", rmk_session_name(s),

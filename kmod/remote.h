@@ -17,6 +17,10 @@ struct rmk_remote_ops {
 	void (*moving)(void *owner);
 	/* Reads that waited for a connection may be tried again. */
 	void (*changed)(void *owner);
+	/* From the session's work: a message about shares. */
+	void (*share_message)(void *owner, struct rmk_session *s, const struct core_msg *msg);
+	/* From the session's work: the connection broke, and with it what does not outlive it. */
+	void (*broken)(void *owner, struct rmk_session *s);
 };
 
 /* slab_bytes: what to ask for. May sleep. ERR_PTR on failure. */
@@ -48,6 +52,9 @@ bool rmk_remote_asking(struct rmk_remote *r);
 bool rmk_remote_hopeful(struct rmk_remote *r);
 /* rmk_slab_refused(), and have the slab's pages written off. Any context. */
 void rmk_remote_refused(struct rmk_remote *r, struct rmk_slab *slab);
+
+/* The donors in the order of the parameter broker; NULL: there are no more. Any context. */
+struct rmk_session *rmk_remote_donor(struct rmk_remote *r, u32 i);
 
 /* Slabs that donors have denied since load. */
 u64 rmk_remote_denied(struct rmk_remote *r);

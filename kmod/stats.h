@@ -42,6 +42,13 @@ enum rmk_counter {
 	RMK_CLEANCACHE_HITS,
 	RMK_CLEANCACHE_MISSES,
 	RMK_CLEANCACHE_INVALIDATES,
+	RMK_SHARE_HITS,		/* pages that came out of a share */
+	RMK_SHARE_MISSES,	/* pages looked for in one and not found */
+	RMK_SHARE_UNPROVEN,	/* of these: what was found was another page */
+	RMK_SHARE_PUTS,		/* pages put into a share */
+	RMK_SHARE_KNOWN_PUTS,	/* pages that were there already */
+	RMK_SHARE_DROPPED_PUTS, /* pages that did not get there */
+	RMK_SHARE_FLUSHES,	/* flushes sent */
 	RMK_COUNTERS,
 };
 

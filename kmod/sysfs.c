@@ -233,6 +233,13 @@ VALUE(cleancache_filtered_puts, get_counter, RMK_CLEANCACHE_FILTERED_PUTS);
 VALUE(cleancache_hits, get_counter, RMK_CLEANCACHE_HITS);
 VALUE(cleancache_misses, get_counter, RMK_CLEANCACHE_MISSES);
 VALUE(cleancache_invalidates, get_counter, RMK_CLEANCACHE_INVALIDATES);
+VALUE(share_hits, get_counter, RMK_SHARE_HITS);
+VALUE(share_misses, get_counter, RMK_SHARE_MISSES);
+VALUE(share_unproven, get_counter, RMK_SHARE_UNPROVEN);
+VALUE(share_puts, get_counter, RMK_SHARE_PUTS);
+VALUE(share_known_puts, get_counter, RMK_SHARE_KNOWN_PUTS);
+VALUE(share_dropped_puts, get_counter, RMK_SHARE_DROPPED_PUTS);
+VALUE(share_flushes, get_counter, RMK_SHARE_FLUSHES);
 VALUE(vanished_pages, get_counter, RMK_VANISHED);
 VALUE(cleancache_pages, get_cleancache, CLEANCACHE_PAGES);
 VALUE(cleancache_objects, get_cleancache, CLEANCACHE_OBJECTS);
@@ -302,8 +309,15 @@ static ssize_t donors_show(struct device *dev, struct device_attribute *attr, ch
 }
 static DEVICE_ATTR_RO(donors);
 
+static ssize_t shares_show(struct device *dev, struct device_attribute *attr, char *buf)
+{
+	return rmk_cleancache_show_shares(buf);
+}
+static DEVICE_ATTR_RO(shares);
+
 static struct attribute *attrs[] = { &dev_attr_mm_stat.attr,
 				     &dev_attr_donors.attr,
+				     &dev_attr_shares.attr,
 				     &dev_attr_zpool_limit_bytes.attr,
 				     &value_remote_pages.attr.attr,
 				     &value_compressed_pages.attr.attr,
@@ -369,6 +383,13 @@ static struct attribute *attrs[] = { &dev_attr_mm_stat.attr,
 				     &value_cleancache_hits.attr.attr,
 				     &value_cleancache_misses.attr.attr,
 				     &value_cleancache_invalidates.attr.attr,
+				     &value_share_hits.attr.attr,
+				     &value_share_misses.attr.attr,
+				     &value_share_unproven.attr.attr,
+				     &value_share_puts.attr.attr,
+				     &value_share_known_puts.attr.attr,
+				     &value_share_dropped_puts.attr.attr,
+				     &value_share_flushes.attr.attr,
 				     &value_vanished_pages.attr.attr,
 				     &value_cleancache_pages.attr.attr,
 				     &value_cleancache_objects.attr.attr,
