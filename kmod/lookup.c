@@ -20,6 +20,8 @@
 #define RESERVE 16
 
 struct lookup {
+	struct rmk_share *share;
+	struct rmk_share_view view;
 	struct rmk_wr wr;
 	struct rmk_span span;
 	struct completion done;
@@ -38,8 +40,7 @@ static void lookup_done(struct rmk_wr *wr, int err)
 	complete(&l->done);
 }
 
-static int read(struct rmk_store *store, struct lookup *l, const struct rmk_share_view *view,
-		u64 raddr, u32 rkey)
+static int read(struct rmk_store *store, struct lookup *l, u64 raddr, u32 rkey)
 {
 	u64 start = ktime_get_ns();
 	int err;
@@ -50,7 +51,7 @@ static int read(struct rmk_store *store, struct lookup *l, const struct rmk_shar
 	l->wr.write = false;
 	l->wr.done = lookup_done;
 	rmk_poll_begin(&store->poll);
-	err = rmk_session_post(view->session, RMK_LANE_DEMAND, &l->wr, raddr, rkey);
+	err = rmk_share_post(l->share, &l->view, RMK_LANE_DEMAND, &l->wr, raddr, rkey);
 	if (!err) {
 		rmk_poll_wait(&store->poll, &l->done, start);
 		err = l->err;
@@ -68,9 +69,10 @@ static bool proven(struct page *page, u64 seed, u64 check)
 	return same;
 }
 
-static int look(struct rmk_store *store, struct lookup *l, const struct rmk_share_view *view,
-		const struct rmk_share_name *name, struct page *page)
+static int look(struct rmk_store *store, struct lookup *l, const struct rmk_share_name *name,
+		struct page *page)
 {
+	const struct rmk_share_view *view = &l->view;
 	u64 check;
 	u32 slot;
 
@@ -79,13 +81,13 @@ static int look(struct rmk_store *store, struct lookup *l, const struct rmk_shar
 		.off = offset_in_page(l->bucket),
 		.len = sizeof(l->bucket),
 	};
-	if (read(store, l, view, view->dir_addr + core_dir_offset(name->tag, view->slots),
+	if (read(store, l, view->dir_addr + core_dir_offset(name->tag, view->slots),
 		 view->dir_rkey))
 		return -ENOENT;
 	if (!core_dir_find(l->bucket, name->tag, view->slots, &slot, &check))
 		return -ENOENT;
 	l->span = (struct rmk_span){ .page = page, .len = PAGE_SIZE };
-	if (read(store, l, view, view->page_addr + ((u64)slot << PAGE_SHIFT), view->page_rkey))
+	if (read(store, l, view->page_addr + ((u64)slot << PAGE_SHIFT), view->page_rkey))
 		return -ENOENT;
 	if (proven(page, name->seed, check))
 		return 0;
@@ -104,8 +106,10 @@ int rmk_lookup(struct rmk_store *store, struct rmk_share *share, const struct rm
 	if (!rmk_share_hold(share, true, &view))
 		return -ENOENT;
 	l = mempool_alloc(lookups, GFP_NOIO | __GFP_NOWARN);
+	l->share = share;
+	l->view = view;
 	init_completion(&l->done);
-	err = look(store, l, &view, name, page);
+	err = look(store, l, name, page);
 	mempool_free(l, lookups);
 	rmk_share_release(share);
 	rmk_count(store->stats, err ? RMK_SHARE_MISSES : RMK_SHARE_HITS, 1);

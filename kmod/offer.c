@@ -185,8 +185,8 @@ static void request_done(struct rmk_wr *wr, int err)
 		complete(&offers->done);
 }
 
-static void post(struct request *r, const struct rmk_share_view *view, bool write, u64 raddr,
-		 u32 rkey)
+static void post(struct request *r, struct rmk_share *share, const struct rmk_share_view *view,
+		 bool write, u64 raddr, u32 rkey)
 {
 	enum rmk_lane lane = write ? RMK_LANE_WRITE : RMK_LANE_BULK;
 	int err;
@@ -196,7 +196,7 @@ static void post(struct request *r, const struct rmk_share_view *view, bool writ
 	r->wr.write = write;
 	r->wr.done = request_done;
 	atomic_inc(&r->offers->pending);
-	err = rmk_session_post(view->session, lane, &r->wr, raddr, rkey);
+	err = rmk_share_post(share, view, lane, &r->wr, raddr, rkey);
 	if (err)
 		request_done(&r->wr, err);
 }
@@ -217,7 +217,8 @@ static void wait(struct rmk_offers *offers)
 }
 
 /* Those that the share has already need not go. */
-static void drop_known(struct rmk_offers *offers, const struct rmk_share_view *view)
+static void drop_known(struct rmk_offers *offers, struct rmk_share *share,
+		       const struct rmk_share_view *view)
 {
 	u32 i, slot;
 	u64 check;
@@ -232,7 +233,7 @@ static void drop_known(struct rmk_offers *offers, const struct rmk_share_view *v
 			.off = offset_in_page(bucket),
 			.len = RAMSTER_DIR_BUCKET_SIZE,
 		};
-		post(r, view, false,
+		post(r, share, view, false,
 		     view->dir_addr + core_dir_offset(offers->batch[i].tag, view->slots),
 		     view->dir_rkey);
 	}
@@ -245,7 +246,8 @@ static void drop_known(struct rmk_offers *offers, const struct rmk_share_view *v
 			drop(offers, &offers->batch[i], RMK_SHARE_KNOWN_PUTS);
 }
 
-static void write_batch(struct rmk_offers *offers, const struct rmk_share_view *view)
+static void write_batch(struct rmk_offers *offers, struct rmk_share *share,
+			const struct rmk_share_view *view)
 {
 	u32 i;
 
@@ -257,7 +259,7 @@ static void write_batch(struct rmk_offers *offers, const struct rmk_share_view *
 		r->span = (struct rmk_span){ .page = o->page, .len = PAGE_SIZE };
 		r->err = -ECANCELED;
 		if (o->slot != CORE_DIR_NONE)
-			post(r, view, true, view->page_addr + ((u64)o->slot << PAGE_SHIFT),
+			post(r, share, view, true, view->page_addr + ((u64)o->slot << PAGE_SHIFT),
 			     view->page_rkey);
 	}
 	wait(offers);
@@ -334,9 +336,9 @@ static bool run_batch(struct rmk_offers *offers, struct rmk_share *share)
 		drop_all(offers, RMK_SHARE_DROPPED_PUTS);
 		return true;
 	}
-	drop_known(offers, &view);
+	drop_known(offers, share, &view);
 	err = take_slots(offers, share);
-	write_batch(offers, &view);
+	write_batch(offers, share, &view);
 	put_batch(offers, share, &view);
 	if (err == -ENOSPC)
 		drop_all(offers, RMK_SHARE_DROPPED_PUTS);

@@ -21,6 +21,7 @@
 #define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
 
 #include <linux/jiffies.h>
+#include <linux/rcupdate.h>
 #include <linux/sched/mm.h>
 #include <linux/slab.h>
 #include <linux/spinlock.h>
@@ -141,6 +142,19 @@ void rmk_share_release(struct rmk_share *share)
 	spin_unlock_irqrestore(&share->all->lock, flags);
 	if (last)
 		rmk_shares_kick(share->all);
+}
+
+int rmk_share_post(struct rmk_share *share, const struct rmk_share_view *view, enum rmk_lane lane,
+		   struct rmk_wr *wr, u64 raddr, u32 rkey)
+{
+	int err = -ENOTCONN;
+
+	/* who closes the lanes has left the share, then waits for us: old keys never meet new lanes */
+	rcu_read_lock();
+	if (READ_ONCE(share->state) == JOINED)
+		err = rmk_session_post(view->session, lane, wr, raddr, rkey);
+	rcu_read_unlock();
+	return err;
 }
 
 bool rmk_share_joined(const struct rmk_share *share)

@@ -65,6 +65,9 @@ void rmk_share_name(const struct rmk_pool_key *key, u64 index, struct rmk_share_
  */
 bool rmk_share_hold(struct rmk_share *share, bool clean, struct rmk_share_view *view);
 void rmk_share_release(struct rmk_share *share);
+/* rmk_session_post() while held; -ENOTCONN: it is being left. Interrupts on. */
+int rmk_share_post(struct rmk_share *share, const struct rmk_share_view *view, enum rmk_lane lane,
+		   struct rmk_wr *wr, u64 raddr, u32 rkey);
 /* A hint. */
 bool rmk_share_joined(const struct rmk_share *share);
 
