@@ -226,6 +226,11 @@ static void put_page_here(int id, struct cleancache_filekey file, pgoff_t index,
 
 	if (!m)
 		return;
+	if (PageHWPoison(page)) {
+		rmk_pool_flush_page(m->pool, &key, index);
+		rmk_count(stats, RMK_CLEANCACHE_FAILED_PUTS, 1);
+		return; /* reading it would stop the machine */
+	}
 	/* Set when a page leaves the active list: it was asked for a second time. */
 	if (READ_ONCE(cleancache_filter) && !PageWorkingset(page)) {
 		/* a share's copy cannot be older */
@@ -460,7 +465,6 @@ void rmk_cleancache_stats(struct rmk_pool_stats *out)
 		rmk_pool_stats(front.mount[i].pool, &one);
 		out->pages += one.pages;
 		out->objects += one.objects;
-		out->evicted += one.evicted;
 		out->metadata_bytes += one.metadata_bytes;
 	}
 	mutex_unlock(&front.lock);

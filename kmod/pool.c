@@ -378,7 +378,7 @@ static u32 evict_some(struct rmk_pool *pool, u32 n, u64 *looked)
 		done += rmk_store_discard(pool->store, nr, 1);
 		push_free(pool, nr);
 	}
-	pool->stats.evicted += done;
+	rmk_count(pool->store->stats, RMK_EVICTED, done);
 	return done;
 }
 

@@ -26,7 +26,6 @@ struct rmk_pool;
 struct rmk_pool_stats {
 	u64 pages; /* that have a name; some may have vanished */
 	u64 objects;
-	u64 evicted; /* since creation, to make room */
 	u64 metadata_bytes;
 };
 

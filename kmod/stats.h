@@ -30,6 +30,7 @@ enum rmk_counter {
 	RMK_WRITER_BATCHES, /* of staged pages */
 	RMK_WRITTEN_BEHIND, /* staged pages that a tier has taken */
 	RMK_VANISHED,	    /* ephemeral pages dropped: no room, or their slab went */
+	RMK_EVICTED,	    /* ephemeral pages forgotten to make room for others */
 	RMK_FRONTSWAP_STORES,
 	RMK_FRONTSWAP_FAILED_STORES, /* went to the swap device alone */
 	RMK_FRONTSWAP_LOADS,

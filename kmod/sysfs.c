@@ -123,7 +123,7 @@ static u64 get_remote(struct rmk_store *store, u32 arg)
 	return 0;
 }
 
-enum cleancache_value { CLEANCACHE_PAGES, CLEANCACHE_OBJECTS, CLEANCACHE_EVICTED };
+enum cleancache_value { CLEANCACHE_PAGES, CLEANCACHE_OBJECTS };
 
 static u64 get_cleancache(struct rmk_store *store, u32 arg)
 {
@@ -135,8 +135,6 @@ static u64 get_cleancache(struct rmk_store *store, u32 arg)
 		return s.pages;
 	case CLEANCACHE_OBJECTS:
 		return s.objects;
-	case CLEANCACHE_EVICTED:
-		return s.evicted;
 	}
 	return 0;
 }
@@ -243,7 +241,7 @@ VALUE(share_flushes, get_counter, RMK_SHARE_FLUSHES);
 VALUE(vanished_pages, get_counter, RMK_VANISHED);
 VALUE(cleancache_pages, get_cleancache, CLEANCACHE_PAGES);
 VALUE(cleancache_objects, get_cleancache, CLEANCACHE_OBJECTS);
-VALUE(cleancache_evicted_pages, get_cleancache, CLEANCACHE_EVICTED);
+VALUE(cleancache_evicted_pages, get_counter, RMK_EVICTED);
 /* per mille of the distribution above the direction bit */
 VALUE(read_p50_ns, get_latency, 500 << 1);
 VALUE(read_p99_ns, get_latency, 990 << 1);
