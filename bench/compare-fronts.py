@@ -28,7 +28,6 @@ compare_swap = importlib.import_module("compare-swap")
 
 BAR = 1.0       # faults/s of frontswap against the block device, pair by pair
 DISK = "/dev/nullb1"     # null_blk makes one of its own at boot
-TRIES = 5
 MAKE_DISK = """
 set -e
 mountpoint -q /sys/kernel/config || mount -t configfs none /sys/kernel/config
@@ -38,16 +37,6 @@ echo %d >size; echo 1 >memory_backed; echo 0 >queue_mode; echo 4096 >blocksize
 echo 1 >power
 for i in $(seq 100); do [ -b %s ] && exit 0; sleep 0.1; done; exit 1
 """
-
-
-def favour(machine):
-    """Node.favour(), which may find that the last command is just ending."""
-    for _ in range(TRIES - 1):
-        try:
-            return machine.favour()
-        except ProcessLookupError:
-            pass
-    return machine.favour()
 
 
 def device_writes(fabric):
@@ -76,7 +65,7 @@ def boot(options, write_through):
                    name="compare-fronts") as fabric:
         fabric.borrowers[0].check(MAKE_DISK % (options.size * 2, DISK))
         for machine in fabric.machines:
-            favour(machine)
+            machine.favour()
         fabric.load_module(f"size={options.size * 2}M slab_size=8M frontswap=1 "
                            f"frontswap_writethrough={int(write_through)} {options.module}")
         return [{name: run(fabric, name, device, options)

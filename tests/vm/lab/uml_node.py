@@ -9,6 +9,7 @@ RDMA device, rxe0 or siw0, over a link of MTU bytes. What it writes under
 /run/lab appears in its run directory on the host (Node.run).
 """
 import atexit
+import contextlib
 import ctypes
 import fcntl
 import os
@@ -111,7 +112,8 @@ class Node:
         leader = self._process.pid
         cpus = sorted(os.sched_getaffinity(0))
         for thread in _threads_of_session(leader):
-            os.sched_setaffinity(thread, [cpus[self.number % len(cpus)]])
+            with contextlib.suppress(ProcessLookupError):   # the last command's, just ending
+                os.sched_setaffinity(thread, [cpus[self.number % len(cpus)]])
         for task in Path(f"/proc/{leader}/task").iterdir():
             os.sched_setscheduler(int(task.name), os.SCHED_FIFO | os.SCHED_RESET_ON_FORK,
                                   os.sched_param(1))
