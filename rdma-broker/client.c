@@ -11,6 +11,7 @@
 #include <utlist.h>
 
 #include "log.h"
+#include "member.h"
 
 #define SILENT_PERIODS 5	   /* as ramster_wire.h promises */
 #define FENCE_CHECK_US 30000000ull /* how long lanes are looked at after a fence */
@@ -66,6 +67,7 @@ static void link_destroy(struct rmb_link *link)
 	free(link);
 }
 
+/* All connections but one, and with them its part in shares. */
 static void links_destroy(struct rmb_client *client, const struct rmb_link *but)
 {
 	struct rmb_link *link, *tmp;
@@ -73,6 +75,7 @@ static void links_destroy(struct rmb_client *client, const struct rmb_link *but)
 	DL_FOREACH_SAFE(client->links, link, tmp)
 		if (link != but)
 			link_destroy(link);
+	rmb_member_forget_all(client);
 }
 
 /* End the session: connections at once, slabs one by one, then the rest. */
@@ -156,7 +159,7 @@ static void on_bye(struct rmb_client *client)
 	client_destroy(client);
 }
 
-static bool take_token(struct rmb_client *client)
+bool rmb_client_token(struct rmb_client *client)
 {
 	if (!client->tokens)
 		return false;
@@ -172,9 +175,9 @@ static const char *client_obey(struct rmb_client *client, const struct core_msg 
 	switch (msg->type) {
 	case RAMSTER_MSG_HEARTBEAT:
 		client->used_pages = msg->heartbeat.used_pages;
-		return take_token(client) ? NULL : "flood of messages";
+		return rmb_client_token(client) ? NULL : "flood of messages";
 	case RAMSTER_MSG_SLAB_REQUEST:
-		if (!take_token(client))
+		if (!rmb_client_token(client))
 			return "flood of messages";
 		rmb_lend_request(lend, client, msg->request.count, msg->request.slab_bytes);
 		return NULL;
@@ -182,6 +185,12 @@ static const char *client_obey(struct rmb_client *client, const struct core_msg 
 		return rmb_lend_release(lend, client, msg->slab.slab_id, msg->slab.generation) ?
 			       "released a slab that is not its own" :
 			       NULL;
+	case RAMSTER_MSG_SHARE_JOIN:
+	case RAMSTER_MSG_SHARE_LEAVE:
+	case RAMSTER_MSG_SHARE_SLOTS:
+	case RAMSTER_MSG_SHARE_PUT:
+	case RAMSTER_MSG_SHARE_FLUSH:
+		return rmb_member_obey(client->all->shares, client, msg);
 	default:
 		return "sent a message that is the donor's to send";
 	}
@@ -488,7 +497,7 @@ static int on_tick(sd_event_source *source, uint64_t usec, void *opaque)
 }
 
 int rmb_clients_init(struct rmb_clients *all, sd_event *event, const struct rmb_config *cfg,
-		     struct rmb_lend *lend)
+		     struct rmb_lend *lend, struct rmb_shares *shares)
 {
 	uint64_t now;
 
@@ -496,6 +505,7 @@ int rmb_clients_init(struct rmb_clients *all, sd_event *event, const struct rmb_
 	all->event = event;
 	all->cfg = cfg;
 	all->lend = lend;
+	all->shares = shares;
 	if (sd_event_now(event, CLOCK_MONOTONIC, &now) < 0)
 		return -EINVAL;
 	if (sd_event_add_time(event, &all->tick, CLOCK_MONOTONIC, now, 1000, on_tick, all) < 0)

@@ -57,6 +57,8 @@ struct rmb_client {
 	struct rmb_client *wait_prev, *wait_next;
 	bool waiting;
 
+	struct rmb_member *members; /* its part in shares; owned by member.c */
+
 	UT_hash_handle hh; /* by session */
 };
 
@@ -64,6 +66,7 @@ struct rmb_clients {
 	sd_event *event;
 	const struct rmb_config *cfg;
 	struct rmb_lend *lend;
+	struct rmb_shares *shares;
 	struct rmb_client *sessions;
 	sd_event_source *tick;
 	bool stopping;
@@ -73,7 +76,7 @@ struct rmb_clients {
 extern const struct rmb_verbs_ops rmb_client_ops; /* ctx is the struct rmb_clients */
 
 int rmb_clients_init(struct rmb_clients *all, sd_event *event, const struct rmb_config *cfg,
-		     struct rmb_lend *lend);
+		     struct rmb_lend *lend, struct rmb_shares *shares);
 void rmb_clients_uninit(struct rmb_clients *all);
 /* Tell every client that the node goes down. */
 void rmb_clients_bye(struct rmb_clients *all);
@@ -84,6 +87,8 @@ unsigned int rmb_clients_unsent(const struct rmb_clients *all);
 void rmb_client_send(struct rmb_client *client, const struct core_msg *msg);
 /* May the client be sent anything now? */
 bool rmb_client_listens(const struct rmb_client *client);
+/* For what nothing else limits: false if the client sends too much of it. */
+bool rmb_client_token(struct rmb_client *client);
 /* Last step of a dying client, by lend.c. */
 void rmb_client_free(struct rmb_client *client);
 /* "10.0.0.1:34567": where it is or was. */

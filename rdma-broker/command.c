@@ -7,6 +7,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "uuid.h"
+
 static const struct {
 	const char *name;
 	enum rmb_command_type type;
@@ -15,8 +17,11 @@ static const struct {
 	{ "status", RMB_COMMAND_STATUS, "" },
 	{ "slabs", RMB_COMMAND_SLABS, "" },
 	{ "clients", RMB_COMMAND_CLIENTS, "" },
+	{ "shares", RMB_COMMAND_SHARES, "" },
 	{ "donate", RMB_COMMAND_DONATE, "bytes numa " },
 	{ "revoke", RMB_COMMAND_REVOKE, "bytes slab deadline_ms force wait " },
+	{ "share-allow", RMB_COMMAND_SHARE_ALLOW, "uuid bytes " },
+	{ "share-deny", RMB_COMMAND_SHARE_DENY, "uuid deadline_ms force wait " },
 };
 
 struct parser {
@@ -59,6 +64,21 @@ static int get_bool(struct parser *p, const char *key, bool *out)
 		return wrong(p, "not true or false:", key);
 	*out = json_is_true(value);
 	return 0;
+}
+
+/* Present in the commands that take it. */
+static int get_uuid(struct parser *p, uint8_t uuid[16])
+{
+	json_t *value = json_object_get(p->root, "uuid");
+
+	if (!value)
+		return wrong(p, "missing:", "uuid");
+	if (!json_is_string(value))
+		return wrong(p, "not a string:", "uuid");
+	if (!rmb_uuid_parse(json_string_value(value), uuid))
+		return 0;
+	return wrong(p,
+		     "not the UUID of a file system, as blkid shows it:", json_string_value(value));
 }
 
 static bool key_allowed(const char *keys, const char *key)
@@ -120,6 +140,8 @@ static int parse_fields(struct parser *p, struct rmb_command *cmd)
 		return wrong(p, "missing:", "bytes");
 	if (cmd->type == RMB_COMMAND_REVOKE && !cmd->bytes == !cmd->slab)
 		return wrong(p, "give one of 'bytes' and", "slab");
+	if (cmd->type == RMB_COMMAND_SHARE_ALLOW || cmd->type == RMB_COMMAND_SHARE_DENY)
+		return get_uuid(p, cmd->uuid);
 	return 0;
 }
 

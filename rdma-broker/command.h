@@ -6,7 +6,9 @@
  *   {"command":"donate","bytes":536870912,"numa":0}
  *   {"command":"revoke","bytes":268435456,"deadline_ms":10000,"force":false,"wait":true}
  *   {"command":"revoke","slab":7}
- *   {"command":"status"} {"command":"slabs"} {"command":"clients"}
+ *   {"command":"share-allow","uuid":"…","bytes":268435456}
+ *   {"command":"share-deny","uuid":"…","deadline_ms":10000,"force":false,"wait":true}
+ *   {"command":"status"} {"command":"slabs"} {"command":"clients"} {"command":"shares"}
  */
 #ifndef RMB_COMMAND_H
 #define RMB_COMMAND_H
@@ -22,14 +24,18 @@ enum rmb_command_type {
 	RMB_COMMAND_STATUS,
 	RMB_COMMAND_SLABS,
 	RMB_COMMAND_CLIENTS,
-	RMB_COMMAND_DONATE,
+	RMB_COMMAND_SHARES,
+	RMB_COMMAND_DONATE, /* from here on: not while stopping */
 	RMB_COMMAND_REVOKE,
+	RMB_COMMAND_SHARE_ALLOW,
+	RMB_COMMAND_SHARE_DENY,
 };
 
 struct rmb_command {
 	enum rmb_command_type type;
-	uint64_t bytes; /* donate: > 0; revoke: > 0, or 0 with slab */
+	uint64_t bytes; /* donate: > 0; revoke: > 0, or 0 with slab; share-allow: 0: not given */
 	uint64_t slab;
+	uint8_t uuid[16]; /* share-*: not all zero */
 	bool has_numa;
 	int numa; /* -1 .. 1023 */
 	bool has_deadline;

@@ -10,8 +10,9 @@
 
 #include "host.h"
 #include "size.h"
+#include "uuid.h"
 
-#include "../include/ramster/ramster_wire.h"
+#include "../core/wire.h"
 
 #define RESERVE_PERCENT 5
 
@@ -31,6 +32,9 @@ const struct rmb_config_key rmb_config_keys[] = {
 	{ "deadline", "TIME", "deadline of a revoke that names none (default 10s)" },
 	{ "stop-deadline", "TIME", "time for borrowers to move out at a stop (default 10s)" },
 	{ "force-at-deadline", "BOOL", "fence slabs that are not released in time (default yes)" },
+	{ "shared", "UUID [SIZE]",
+	  "let borrowers that have mounted this file system share its clean pages, SIZE of them "
+	  "(default 256M; may be given several times; default: none)" },
 	{ "repatriate", "TIME",
 	  "how often to bring home a few pages that frontswap holds with donors, while "
 	  "memory is not short (default 5s; 0: never)" },
@@ -139,6 +143,38 @@ static int set_numa(int32_t *out, const char *value)
 	return err;
 }
 
+/* "UUID" or "UUID SIZE"; naming a UUID again changes its size. */
+static int set_shared(struct rmb_config *cfg, const char *value)
+{
+	struct rmb_config_shared shared = { .bytes = RMB_SHARED_DEFAULT };
+	size_t len = strcspn(value, " \t");
+	const char *size = value + len + strspn(value + len, " \t");
+	char uuid[RMB_UUID_STR];
+	unsigned int i;
+	int err;
+
+	if (len >= sizeof(uuid))
+		return -EINVAL;
+	memcpy(uuid, value, len);
+	uuid[len] = '\0';
+	err = rmb_uuid_parse(uuid, shared.uuid);
+	if (!err && *size)
+		err = rmb_size_parse(size, &shared.bytes);
+	if (err)
+		return err;
+	if (!core_slab_bytes_valid(shared.bytes))
+		return -ERANGE;
+	for (i = 0; i < cfg->n_shared; i++)
+		if (!memcmp(cfg->shared[i].uuid, shared.uuid, sizeof(shared.uuid)))
+			break;
+	if (i == RMB_SHARED_MAX)
+		return -ERANGE;
+	cfg->shared[i] = shared;
+	if (i == cfg->n_shared)
+		cfg->n_shared++;
+	return 0;
+}
+
 static int set_key(struct rmb_config *cfg, const char *name, const char *value)
 {
 	if (!strcmp(name, "listen")) {
@@ -173,6 +209,8 @@ static int set_key(struct rmb_config *cfg, const char *name, const char *value)
 		return set_duration(&cfg->stop_deadline_ms, value, 0, 600000);
 	if (!strcmp(name, "force-at-deadline"))
 		return set_bool(&cfg->force_at_deadline, value);
+	if (!strcmp(name, "shared"))
+		return set_shared(cfg, value);
 	if (!strcmp(name, "repatriate"))
 		return set_duration(&cfg->repatriate_ms, value, 0, 3600000);
 	if (!strcmp(name, "socket"))

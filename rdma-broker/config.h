@@ -12,7 +12,15 @@
 #define RMB_CONFIG_FILE	   "/etc/ramster/ramsterd.conf"
 #define RMB_CONTROL_SOCKET "/run/ramster/ramsterd.sock"
 #define RMB_LISTEN_MAX	   16
-#define RMB_STRING_MAX	   108 /* what a unix socket's path may take */
+#define RMB_SHARED_MAX	   64
+#define RMB_SHARED_DEFAULT (256ull << 20) /* bytes of a share whose size nobody named */
+#define RMB_STRING_MAX	   108		  /* what a unix socket's path may take */
+
+/* A file system whose clean pages its borrowers may share. */
+struct rmb_config_shared {
+	uint8_t uuid[16];
+	uint64_t bytes; /* core_slab_bytes_valid() */
+};
 
 struct rmb_config {
 	char listen[RMB_LISTEN_MAX][RMB_STRING_MAX]; /* addresses; none: all of this host's */
@@ -30,6 +38,8 @@ struct rmb_config {
 	uint32_t deadline_ms;	   /* of a revoke that names none */
 	uint32_t stop_deadline_ms; /* of the revoke that precedes a stop */
 	bool force_at_deadline;
+	struct rmb_config_shared shared[RMB_SHARED_MAX];
+	unsigned int n_shared;
 	uint32_t repatriate_ms; /* how often to bring swapped pages home when idle; 0: never */
 	char socket[RMB_STRING_MAX];
 	char group[RMB_STRING_MAX]; /* may use the control socket besides root; "": nobody */

@@ -34,7 +34,7 @@ struct peer {
 	char *out; /* what is still to be written */
 	size_t out_len;
 	bool closing;  /* after out is written */
-	uint64_t *ids; /* slabs of a revoke that it waits for */
+	uint64_t *ids; /* of a revoke that it waits for */
 	size_t n_ids;
 	uint64_t released_bytes, fenced_bytes, kept_bytes;
 	struct peer *prev, *next;
@@ -151,6 +151,22 @@ static void peer_done(struct peer *peer)
 				    (json_int_t)peer->kept_bytes));
 }
 
+/* Until all that was asked back has come, if it wants to. Takes the ids. */
+static void peer_wait(struct peer *peer, const struct rmb_revoked *revoked, bool wait)
+{
+	if (!wait) {
+		free(revoked->ids);
+		return;
+	}
+	peer->ids = revoked->ids;
+	peer->n_ids = revoked->n;
+	peer->released_bytes = revoked->unused_bytes;
+	peer->fenced_bytes = 0;
+	peer->kept_bytes = 0;
+	if (!peer->n_ids)
+		peer_done(peer);
+}
+
 static void run_revoke(struct peer *peer, const struct rmb_command *cmd)
 {
 	struct rmb_daemon *daemon = peer->control->daemon;
@@ -164,25 +180,50 @@ static void run_revoke(struct peer *peer, const struct rmb_command *cmd)
 	struct rmb_revoked revoked;
 	char why[256];
 
-	if (rmb_revoke(&daemon->lend, &how, &revoked, why, sizeof(why))) {
+	if (rmb_revoke(&daemon->lend, &daemon->shares, &how, &revoked, why, sizeof(why))) {
 		free(revoked.ids);
 		peer_refuse(peer, why);
 		return;
 	}
-	rmb_log(LOG_INFO, "donation lowered to %" PRIu64 " bytes, %zu slabs asked back",
+	rmb_log(LOG_INFO, "donation lowered to %" PRIu64 " bytes, %zu slabs and shares asked back",
 		daemon->lend.donation, revoked.n);
 	peer_answer(peer, rmb_report_revoked(daemon, &revoked, how.force ? 0 : how.deadline_ms));
-	if (!cmd->wait) {
-		free(revoked.ids);
+	peer_wait(peer, &revoked, cmd->wait);
+}
+
+static void run_share_allow(struct peer *peer, const struct rmb_command *cmd)
+{
+	struct rmb_shares *shares = &peer->control->daemon->shares;
+	char why[256];
+
+	if (rmb_shares_allow(shares, cmd->uuid, cmd->bytes, why, sizeof(why))) {
+		peer_refuse(peer, why);
 		return;
 	}
-	peer->ids = revoked.ids;
-	peer->n_ids = revoked.n;
-	peer->released_bytes = revoked.unused_bytes;
-	peer->fenced_bytes = 0;
-	peer->kept_bytes = 0;
-	if (!peer->n_ids)
-		peer_done(peer);
+	peer_answer(peer, rmb_report_share(peer->control->daemon, cmd->uuid));
+}
+
+static void run_share_deny(struct peer *peer, const struct rmb_command *cmd)
+{
+	struct rmb_daemon *daemon = peer->control->daemon;
+	uint32_t deadline_ms = cmd->has_deadline ? cmd->deadline_ms : daemon->cfg.deadline_ms;
+	const struct rmb_share *share;
+	struct rmb_revoked revoked = { 0 };
+	char why[256];
+
+	if (rmb_shares_deny(&daemon->shares, cmd->uuid, deadline_ms, cmd->force, why,
+			    sizeof(why))) {
+		peer_refuse(peer, why);
+		return;
+	}
+	/* Its memory goes in another turn of the loop. */
+	share = rmb_shares_find(&daemon->shares, cmd->uuid);
+	if (share->bytes && rmb_revoked_add(&revoked, share->id, share->bytes)) {
+		peer_refuse(peer, "denied, but out of memory: cannot tell when it is done");
+		return;
+	}
+	peer_answer(peer, rmb_report_share(daemon, cmd->uuid));
+	peer_wait(peer, &revoked, cmd->wait);
 }
 
 static void run(struct peer *peer, const struct rmb_command *cmd)
@@ -203,11 +244,20 @@ static void run(struct peer *peer, const struct rmb_command *cmd)
 	case RMB_COMMAND_CLIENTS:
 		peer_answer(peer, rmb_report_clients(daemon));
 		break;
+	case RMB_COMMAND_SHARES:
+		peer_answer(peer, rmb_report_shares(daemon));
+		break;
 	case RMB_COMMAND_DONATE:
 		run_donate(peer, cmd);
 		break;
 	case RMB_COMMAND_REVOKE:
 		run_revoke(peer, cmd);
+		break;
+	case RMB_COMMAND_SHARE_ALLOW:
+		run_share_allow(peer, cmd);
+		break;
+	case RMB_COMMAND_SHARE_DENY:
+		run_share_deny(peer, cmd);
 		break;
 	}
 }
@@ -268,9 +318,23 @@ static int on_peer(sd_event_source *source, int fd, uint32_t events, void *opaqu
 	return 0;
 }
 
-void rmb_control_ended(struct rmb_control *control, uint64_t id, uint64_t bytes,
+/* Without "left", which differs from peer to peer. */
+static json_t *ended_line(uint64_t id, const char *share, uint64_t bytes, const char *outcome)
+{
+	json_t *line = json_pack("{s:b, s:I, s:s}", "ok", 1, "bytes", (json_int_t)bytes, "outcome",
+				 outcome);
+
+	if (line && share)
+		json_object_set_new(line, "share", json_string(share));
+	else if (line)
+		json_object_set_new(line, "slab", json_integer((json_int_t)id));
+	return line;
+}
+
+void rmb_control_ended(struct rmb_control *control, uint64_t id, const char *share, uint64_t bytes,
 		       const char *outcome)
 {
+	json_t *line;
 	struct peer *peer, *tmp;
 	size_t i;
 
@@ -280,9 +344,9 @@ void rmb_control_ended(struct rmb_control *control, uint64_t id, uint64_t bytes,
 		if (i == peer->n_ids)
 			continue;
 		peer->ids[i] = peer->ids[--peer->n_ids];
-		peer_answer(peer, json_pack("{s:b, s:I, s:I, s:s, s:I}", "ok", 1, "slab",
-					    (json_int_t)id, "bytes", (json_int_t)bytes, "outcome",
-					    outcome, "left", (json_int_t)peer->n_ids));
+		line = ended_line(id, share, bytes, outcome);
+		json_object_set_new(line, "left", json_integer((json_int_t)peer->n_ids));
+		peer_answer(peer, line);
 		if (!strcmp(outcome, "released"))
 			peer->released_bytes += bytes;
 		else if (!strcmp(outcome, "fenced"))

@@ -13,10 +13,13 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "../core/wire.h"
 #include "command.h"
 #include "config.h"
+#include "ctl_show.h"
 #include "daemon.h"
 #include "size.h"
+#include "uuid.h"
 
 #define EXIT_USAGE 2
 #define ANSWER_SEC 30 /* for an answer, or after a deadline has passed */
@@ -24,10 +27,21 @@
 const char *argp_program_version = "ramsterctl " RMB_VERSION;
 error_t argp_err_exit_status = EXIT_USAGE;
 
+struct args;
+
+struct command {
+	const char *name;
+	struct argp argp;
+	int (*run)(struct args *args);
+	/* A positional argument; NULL: it takes none. Ends the process if it is wrong. */
+	void (*parse)(struct args *args, const char *arg, struct argp_state *state);
+};
+
 struct args {
 	const char *socket;
 	bool json;
-	bool takes_size; /* donate, revoke */
+	const struct command *command;
+	const char *verb, *uuid; /* shared */
 	const char *size;
 	uint64_t bytes, slab;
 	int numa; /* -2: not given */
@@ -109,102 +123,6 @@ static void ctl_send(FILE *stream, json_t *command)
 	json_decref(command);
 }
 
-/* ---- showing ---- */
-
-static json_int_t number(json_t *object, const char *key)
-{
-	return json_integer_value(json_object_get(object, key));
-}
-
-static const char *text(json_t *object, const char *key)
-{
-	return json_string_value(json_object_get(object, key)) ?: "?";
-}
-
-/* A size; three may be in use at a time. */
-static const char *size_of(json_t *object, const char *key)
-{
-	static char out[3][RMB_SIZE_STR];
-	static int next;
-
-	next = (next + 1) % 3;
-	return rmb_size_format((uint64_t)number(object, key), out[next]);
-}
-
-static void show_status(json_t *s)
-{
-	json_int_t up = number(s, "uptime_ms") / 1000;
-
-	printf("ramsterd %s, up %lldh %02lldm %02llds, %s %s%s\n", text(s, "version"),
-	       (long long)up / 3600, (long long)up / 60 % 60, (long long)up % 60,
-	       json_is_true(json_object_get(s, "listening")) ? "listening on" :
-							       "waiting for a device,",
-	       text(s, "devices"),
-	       json_is_true(json_object_get(s, "stopping")) ? ", stopping" : "");
-	printf("  donated   %10s\n", size_of(s, "donation_bytes"));
-	printf("  granted   %10s  in %lld slabs, %lld of them asked back\n",
-	       size_of(s, "granted_bytes"), (long long)number(s, "slabs"),
-	       (long long)number(s, "revoking_slabs"));
-	printf("  free      %10s\n", size_of(s, "free_bytes"));
-	printf("  resident  %10s  of the host's %s available, %s reserved\n",
-	       size_of(s, "rss_bytes"), size_of(s, "mem_available_bytes"),
-	       size_of(s, "reserve_bytes"));
-	printf("  clients   %10lld  (%lld dropped, %lld connections rejected)\n",
-	       (long long)number(s, "clients"), (long long)number(s, "clients_dropped"),
-	       (long long)number(s, "connections_rejected"));
-	printf("  slabs     %10lld  granted so far, %lld released, %lld fenced\n",
-	       (long long)number(s, "slabs_granted_total"),
-	       (long long)number(s, "slabs_released_total"),
-	       (long long)number(s, "slabs_fenced_total"));
-	printf("  messages  %10lld  in, %lld out\n", (long long)number(s, "messages_in"),
-	       (long long)number(s, "messages_out"));
-}
-
-static void show_slabs(json_t *answer)
-{
-	json_t *list = json_object_get(answer, "slabs"), *slab;
-	char left[32];
-	size_t i;
-
-	if (!json_array_size(list)) {
-		puts("no slabs are granted");
-		return;
-	}
-	printf("%8s %10s  %-18s %9s %9s  %s\n", "SLAB", "SIZE", "STATE", "AGE", "DEADLINE",
-	       "CLIENT");
-	json_array_foreach(list, i, slab) {
-		snprintf(left, sizeof(left), "-");
-		if (json_object_get(slab, "deadline_ms"))
-			snprintf(left, sizeof(left), "%.1fs",
-				 (double)number(slab, "deadline_ms") / 1000);
-		printf("%8lld %10s  %-18s %8.1fs %9s  %s\n", (long long)number(slab, "id"),
-		       size_of(slab, "bytes"), text(slab, "state"),
-		       (double)number(slab, "age_ms") / 1000, left, text(slab, "client"));
-	}
-}
-
-static void show_clients(json_t *answer)
-{
-	json_t *list = json_object_get(answer, "clients"), *client;
-	size_t i;
-
-	if (!json_array_size(list)) {
-		puts("no clients");
-		return;
-	}
-	printf("%-28s %-9s %-8s %10s %6s %11s %10s  %s\n", "CLIENT", "STATE", "DEVICE", "GRANTED",
-	       "SLABS", "PAGES", "SILENT", "LANES (demand bulk write)");
-	json_array_foreach(list, i, client)
-		printf("%-28s %-9s %-8s %10s %6lld %11lld %9.1fs  %lld %lld %lld\n",
-		       text(client, "peer"), text(client, "state"), text(client, "device"),
-		       size_of(client, "granted_bytes"), (long long)number(client, "slabs"),
-		       (long long)number(client, "used_pages"),
-		       (double)number(client, "silent_ms") / 1000,
-		       (long long)number(client, "demand_lanes"),
-		       (long long)number(client, "bulk_lanes"),
-		       (long long)number(client, "write_lanes"));
-}
-
 /* ---- commands ---- */
 
 static int ask(const struct args *args, json_t *command, void (*show)(json_t *))
@@ -223,23 +141,17 @@ static int ask(const struct args *args, json_t *command, void (*show)(json_t *))
 
 static int run_status(struct args *args)
 {
-	return ask(args, json_pack("{s:s}", "command", "status"), show_status);
+	return ask(args, json_pack("{s:s}", "command", "status"), ctl_show_status);
 }
 
 static int run_slabs(struct args *args)
 {
-	return ask(args, json_pack("{s:s}", "command", "slabs"), show_slabs);
+	return ask(args, json_pack("{s:s}", "command", "slabs"), ctl_show_slabs);
 }
 
 static int run_clients(struct args *args)
 {
-	return ask(args, json_pack("{s:s}", "command", "clients"), show_clients);
-}
-
-static void show_donated(json_t *answer)
-{
-	printf("%s donated, %s free\n", size_of(answer, "donation_bytes"),
-	       size_of(answer, "free_bytes"));
+	return ask(args, json_pack("{s:s}", "command", "clients"), ctl_show_clients);
 }
 
 static int run_donate(struct args *args)
@@ -249,47 +161,11 @@ static int run_donate(struct args *args)
 
 	if (args->numa > -2)
 		json_object_set_new(command, "numa", json_integer(args->numa));
-	return ask(args, command, show_donated);
+	return ask(args, command, ctl_show_donated);
 }
 
-static void show_revoke_begin(json_t *answer)
-{
-	json_t *slabs = json_object_get(answer, "slabs");
-
-	printf("%s donated now; %s were unused, %s are in %zu slabs that are asked back\n",
-	       size_of(answer, "donation_bytes"), size_of(answer, "unused_bytes"),
-	       size_of(answer, "revoking_bytes"), json_array_size(slabs));
-	fflush(stdout);
-}
-
-static int show_revoke_end(json_t *answer)
-{
-	printf("done: %s back, of which %s were fenced", size_of(answer, "released_bytes"),
-	       size_of(answer, "fenced_bytes"));
-	if (!number(answer, "kept_bytes")) {
-		putchar('\n');
-		return EXIT_SUCCESS;
-	}
-	printf("; %s stay with their borrowers (force-at-deadline = no), --force takes them\n",
-	       size_of(answer, "kept_bytes"));
-	return EXIT_FAILURE;
-}
-
-static json_t *revoke_command(const struct args *args)
-{
-	json_t *command = json_pack("{s:s, s:b, s:b}", "command", "revoke", "force", args->force,
-				    "wait", !args->no_wait);
-
-	if (args->slab)
-		json_object_set_new(command, "slab", json_integer((json_int_t)args->slab));
-	else
-		json_object_set_new(command, "bytes", json_integer((json_int_t)args->bytes));
-	if (args->has_deadline)
-		json_object_set_new(command, "deadline_ms", json_integer(args->deadline_ms));
-	return command;
-}
-
-static int run_revoke(struct args *args)
+/* Ask for something back, and wait for it unless told otherwise. */
+static int ask_back(const struct args *args, json_t *command, void (*show)(json_t *))
 {
 	uint32_t deadline_ms = args->has_deadline ? args->deadline_ms : RMB_DEADLINE_MAX_MS;
 	FILE *stream = ctl_connect(args, args->no_wait ? 0 : deadline_ms / 1000);
@@ -297,27 +173,56 @@ static int run_revoke(struct args *args)
 	bool done = args->no_wait;
 	json_t *answer;
 
-	ctl_send(stream, revoke_command(args));
+	json_object_set_new(command, "force", json_boolean(args->force));
+	json_object_set_new(command, "wait", json_boolean(!args->no_wait));
+	if (args->has_deadline)
+		json_object_set_new(command, "deadline_ms", json_integer(args->deadline_ms));
+	ctl_send(stream, command);
 	answer = ctl_read(stream, args);
 	if (!args->json)
-		show_revoke_begin(answer);
+		show(answer);
+	fflush(stdout);
 	json_decref(answer);
 	while (!done) {
 		answer = ctl_read(stream, args);
 		done = json_object_get(answer, "done");
-		if (done && number(answer, "kept_bytes"))
+		if (json_integer_value(json_object_get(answer, "kept_bytes")))
 			status = EXIT_FAILURE;
-		if (!args->json && done)
-			show_revoke_end(answer);
-		else if (!args->json)
-			printf("  slab %lld (%s) %s, %lld to go\n",
-			       (long long)number(answer, "slab"), size_of(answer, "bytes"),
-			       text(answer, "outcome"), (long long)number(answer, "left"));
+		if (!args->json)
+			ctl_show_progress(answer);
 		fflush(stdout);
 		json_decref(answer);
 	}
 	fclose(stream);
 	return status;
+}
+
+static int run_revoke(struct args *args)
+{
+	json_t *command = json_pack("{s:s}", "command", "revoke");
+
+	if (args->slab)
+		json_object_set_new(command, "slab", json_integer((json_int_t)args->slab));
+	else
+		json_object_set_new(command, "bytes", json_integer((json_int_t)args->bytes));
+	return ask_back(args, command, ctl_show_revoke_begin);
+}
+
+static int run_shared(struct args *args)
+{
+	json_t *command;
+
+	if (!strcmp(args->verb, "list"))
+		return ask(args, json_pack("{s:s}", "command", "shares"), ctl_show_shares);
+	if (!strcmp(args->verb, "deny"))
+		return ask_back(args,
+				json_pack("{s:s, s:s}", "command", "share-deny", "uuid",
+					  args->uuid),
+				ctl_show_denied);
+	command = json_pack("{s:s, s:s}", "command", "share-allow", "uuid", args->uuid);
+	if (args->size)
+		json_object_set_new(command, "bytes", json_integer((json_int_t)args->bytes));
+	return ask(args, command, ctl_show_allowed);
 }
 
 /* ---- command line ---- */
@@ -352,6 +257,14 @@ static const struct argp_option revoke_options[] = {
 	{ "force", OPT_FORCE, NULL, 0, "fence at once; what only lay there is lost", 0 },
 	{ "wait", OPT_WAIT, NULL, 0, "wait until it is done (default)", 0 },
 	{ "no-wait", OPT_NO_WAIT, NULL, 0, "return at once", 0 },
+	{ 0 },
+};
+
+static const struct argp_option shared_options[] = {
+	{ "deadline", OPT_DEADLINE, "TIME", 0, "deny: time for the borrowers to leave", 0 },
+	{ "force", OPT_FORCE, NULL, 0, "deny: end it at once", 0 },
+	{ "wait", OPT_WAIT, NULL, 0, "deny: wait until it is done (default)", 0 },
+	{ "no-wait", OPT_NO_WAIT, NULL, 0, "deny: return at once", 0 },
 	{ 0 },
 };
 
@@ -409,6 +322,39 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
 	}
 }
 
+/* donate, revoke */
+static void parse_size(struct args *args, const char *arg, struct argp_state *state)
+{
+	if (args->size)
+		argp_error(state, "unexpected argument '%s'", arg);
+	args->size = arg;
+	if (rmb_size_parse(arg, &args->bytes) || !args->bytes)
+		argp_error(state, "'%s' is not a size such as 512M or 1G", arg);
+}
+
+static void parse_shared(struct args *args, const char *arg, struct argp_state *state)
+{
+	uint8_t uuid[16];
+
+	if (!args->verb) {
+		args->verb = arg;
+		if (strcmp(arg, "allow") && strcmp(arg, "deny") && strcmp(arg, "list"))
+			argp_error(state, "'%s' is none of allow, deny and list", arg);
+	} else if (strcmp(args->verb, "list") && !args->uuid) {
+		args->uuid = arg;
+		if (rmb_uuid_parse(arg, uuid))
+			argp_error(state,
+				   "'%s' is not the UUID of a file system; see: blkid, or findmnt -o UUID",
+				   arg);
+	} else if (!strcmp(args->verb, "allow") && !args->size) {
+		parse_size(args, arg, state);
+		if (!core_slab_bytes_valid(args->bytes))
+			argp_error(state, "'%s' is not a power of two from 1M to 1G", arg);
+	} else {
+		argp_error(state, "unexpected argument '%s'", arg);
+	}
+}
+
 static error_t parse_command(int key, char *arg, struct argp_state *state)
 {
 	struct args *args = state->input;
@@ -419,23 +365,14 @@ static error_t parse_command(int key, char *arg, struct argp_state *state)
 	}
 	if (key != ARGP_KEY_ARG)
 		return parse_option(key, arg, state);
-	if (!args->takes_size || args->size)
+	if (!args->command->parse)
 		argp_error(state, "unexpected argument '%s'", arg);
-	args->size = arg;
-	if (rmb_size_parse(arg, &args->bytes) || !args->bytes)
-		argp_error(state, "'%s' is not a size such as 512M or 1G", arg);
+	args->command->parse(args, arg, state);
 	return 0;
 }
 
 static const struct argp common_argp = { .options = common_options, .parser = parse_option };
 static const struct argp_child common_child[] = { { &common_argp, 0, NULL, 0 }, { 0 } };
-
-struct command {
-	const char *name;
-	struct argp argp;
-	int (*run)(struct args *args);
-	bool takes_size;
-};
 
 #define COMMAND(opts, args, doc)                                         \
 	{                                                                \
@@ -444,15 +381,20 @@ struct command {
 
 static const struct command commands[] = {
 	{ "donate", COMMAND(donate_options, "SIZE", "Lend SIZE more of this machine's RAM."),
-	  run_donate, true },
+	  run_donate, parse_size },
 	{ "revoke",
 	  COMMAND(revoke_options, "SIZE\n--slab ID",
-		  "Take SIZE, or one slab, back: first what nobody uses, then slabs, whose "
+		  "Take SIZE, or one slab, back: first what nobody uses, then shares, then slabs, whose "
 		  "borrowers have until the deadline to move their pages elsewhere."),
-	  run_revoke, true },
-	{ "status", COMMAND(NULL, NULL, "Show what is lent."), run_status, false },
-	{ "slabs", COMMAND(NULL, NULL, "List the slabs that are lent."), run_slabs, false },
-	{ "clients", COMMAND(NULL, NULL, "List the borrowers."), run_clients, false },
+	  run_revoke, parse_size },
+	{ "shared",
+	  COMMAND(shared_options, "allow UUID [SIZE]\ndeny UUID\nlist",
+		  "Let the borrowers that have mounted the file system UUID see each other's clean "
+		  "pages, SIZE of them (default 256M) in RAM of the donation; or no longer."),
+	  run_shared, parse_shared },
+	{ "status", COMMAND(NULL, NULL, "Show what is lent."), run_status, NULL },
+	{ "slabs", COMMAND(NULL, NULL, "List the slabs that are lent."), run_slabs, NULL },
+	{ "clients", COMMAND(NULL, NULL, "List the borrowers."), run_clients, NULL },
 };
 
 struct main_args {
@@ -487,6 +429,16 @@ static error_t parse_main(int key, char *arg, struct argp_state *state)
 	}
 }
 
+/* Options that are deny's go with deny. */
+static bool shared_complete(const struct args *args)
+{
+	bool for_deny = args->has_deadline || args->force || args->no_wait;
+
+	if (!args->verb || (for_deny && strcmp(args->verb, "deny")))
+		return false;
+	return args->uuid || !strcmp(args->verb, "list");
+}
+
 int main(int argc, char **argv)
 {
 	static const struct argp main_argp = {
@@ -496,6 +448,9 @@ int main(int argc, char **argv)
 		       "\vCommands:\n"
 		       "  donate SIZE             lend SIZE more RAM\n"
 		       "  revoke SIZE|--slab ID   take RAM back\n"
+		       "  shared allow UUID [SIZE]  let borrowers share a file system's pages\n"
+		       "  shared deny UUID        no longer\n"
+		       "  shared list             list what is shared\n"
 		       "  status                  show what is lent\n"
 		       "  slabs                   list the slabs that are lent\n"
 		       "  clients                 list the borrowers\n\n"
@@ -508,7 +463,7 @@ int main(int argc, char **argv)
 	argp_parse(&main_argp, argc, argv, ARGP_IN_ORDER, NULL, &m);
 	snprintf(name, sizeof(name), "ramsterctl %s", m.command->name);
 	argv[m.rest] = name;
-	m.args.takes_size = m.command->takes_size;
+	m.args.command = m.command;
 	argp_parse(&m.command->argp, argc - m.rest, argv + m.rest, 0, NULL, &m.args);
 	if (m.command->run == run_donate && !m.args.size) {
 		fprintf(stderr, "ramsterctl donate: say how much, such as 512M\n");
@@ -517,6 +472,10 @@ int main(int argc, char **argv)
 	if (m.command->run == run_revoke && !m.args.size == !m.args.slab) {
 		fprintf(stderr,
 			"ramsterctl revoke: give either a size, such as 256M, or --slab ID\n");
+		return EXIT_USAGE;
+	}
+	if (m.command->run == run_shared && !shared_complete(&m.args)) {
+		fprintf(stderr, "ramsterctl shared: say allow UUID [SIZE], deny UUID, or list\n");
 		return EXIT_USAGE;
 	}
 	return m.command->run(&m.args);

@@ -54,7 +54,7 @@ static int on_stop_deadline(sd_event_source *source, uint64_t usec, void *opaque
 	struct rmb_daemon *daemon = opaque;
 
 	(void)source, (void)usec;
-	rmb_revoke_fence_all(&daemon->lend);
+	rmb_revoke_fence_all(&daemon->lend, &daemon->shares);
 	return 0;
 }
 
@@ -74,7 +74,7 @@ static int stop_begin(struct rmb_daemon *daemon)
 				       deadline_us, 10000, on_stop_deadline, daemon) < 0 ||
 	    sd_event_add_post(daemon->event, &daemon->stop_post, on_stop_progress, daemon) < 0)
 		return sd_event_exit(daemon->event, EXIT_FAILURE);
-	rmb_revoke_all(&daemon->lend, daemon->cfg.stop_deadline_ms);
+	rmb_revoke_all(&daemon->lend, &daemon->shares, daemon->cfg.stop_deadline_ms);
 	return 0;
 }
 
@@ -187,12 +187,13 @@ static int listen_init(struct rmb_daemon *daemon)
 
 /* ---- life ---- */
 
-static void on_slab_ended(void *opaque, uint64_t id, uint64_t bytes, const char *outcome)
+static void on_ended(void *opaque, uint64_t id, const char *share, uint64_t bytes,
+		     const char *outcome)
 {
 	struct rmb_daemon *daemon = opaque;
 
 	if (daemon->control)
-		rmb_control_ended(daemon->control, id, bytes, outcome);
+		rmb_control_ended(daemon->control, id, share, bytes, outcome);
 }
 
 static int donate_init(struct rmb_daemon *daemon)
@@ -219,9 +220,12 @@ static int daemon_init(struct rmb_daemon *daemon)
 		err = rmb_lend_init(&daemon->lend, daemon->event, &daemon->cfg);
 	if (err)
 		return err;
-	daemon->lend.ended = on_slab_ended;
+	daemon->lend.ended = on_ended;
 	daemon->lend.ended_ctx = daemon;
-	err = rmb_clients_init(&daemon->clients, daemon->event, &daemon->cfg, &daemon->lend);
+	err = rmb_shares_init(&daemon->shares, daemon->event, &daemon->cfg, &daemon->lend);
+	if (!err)
+		err = rmb_clients_init(&daemon->clients, daemon->event, &daemon->cfg, &daemon->lend,
+				       &daemon->shares);
 	if (!err)
 		err = donate_init(daemon);
 	if (err)
@@ -242,6 +246,7 @@ static void daemon_uninit(struct rmb_daemon *daemon)
 	sd_event_source_disable_unref(daemon->stop_timer);
 	sd_event_source_disable_unref(daemon->stop_last);
 	rmb_clients_uninit(&daemon->clients);
+	rmb_shares_uninit(&daemon->shares);
 	rmb_lend_uninit(&daemon->lend);
 	if (daemon->verbs)
 		rmb_verbs_destroy(daemon->verbs);

@@ -11,6 +11,7 @@
 #include "control.h"
 #include "lend.h"
 #include "repatriate.h"
+#include "shares.h"
 #include "verbs.h"
 
 #define RMB_VERSION "0.1.0"
@@ -20,6 +21,7 @@ struct rmb_daemon {
 	sd_event *event;
 	struct rmb_verbs *verbs; /* NULL while there is no RDMA device (wait = yes) */
 	struct rmb_lend lend;
+	struct rmb_shares shares;
 	struct rmb_clients clients;
 	struct rmb_control *control;
 	struct rmb_repatriate *repatriate; /* NULL: not wanted */

@@ -74,29 +74,39 @@ static void deny(struct rmb_lend *lend, struct rmb_client *client, uint32_t coun
 	rmb_client_send(client, &msg);
 }
 
-/* Why a slab of this size may not go to this client, or NONE. */
-static enum ramster_reason refusal(const struct rmb_lend *lend, const struct rmb_client *client,
-				   uint64_t bytes)
+enum ramster_reason rmb_lend_refusal(const struct rmb_lend *lend, uint64_t bytes)
 {
-	uint64_t quota = lend->cfg->quota, available = rmb_host_mem_available();
+	uint64_t available = rmb_host_mem_available();
 
 	if (lend->stopping)
 		return RAMSTER_REASON_SHUTDOWN;
 	if (bytes > lend->donation || lend->granted > lend->donation - bytes)
-		return RAMSTER_REASON_NO_ROOM;
-	if (quota && (bytes > quota || client->granted > quota - bytes))
 		return RAMSTER_REASON_NO_ROOM;
 	if (available < bytes || available - bytes < lend->cfg->reserve)
 		return RAMSTER_REASON_MEMORY;
 	return RAMSTER_REASON_NONE;
 }
 
+uint64_t rmb_lend_take(struct rmb_lend *lend, uint64_t bytes)
+{
+	lend->granted += bytes;
+	return lend->next_id++;
+}
+
+void rmb_lend_put_back(struct rmb_lend *lend, uint64_t bytes)
+{
+	lend->granted -= bytes;
+}
+
 static enum ramster_reason grant(struct rmb_lend *lend, struct rmb_client *client, uint64_t bytes)
 {
-	enum ramster_reason reason = refusal(lend, client, bytes);
+	enum ramster_reason reason = rmb_lend_refusal(lend, bytes);
+	uint64_t quota = lend->cfg->quota;
 	char size[RMB_SIZE_STR];
 	struct rmb_slab *slab;
 
+	if (quota && (bytes > quota || client->granted > quota - bytes))
+		return RAMSTER_REASON_NO_ROOM;
 	if (reason != RAMSTER_REASON_NONE)
 		return reason;
 	slab = rmb_slab_create(client->pd, bytes, lend->numa);

@@ -21,7 +21,7 @@ struct rmb_lend {
 	sd_event *event;
 	const struct rmb_config *cfg;
 	uint64_t donation; /* bytes that may be lent */
-	uint64_t granted;  /* bytes whose memory exists */
+	uint64_t granted;  /* bytes whose memory exists, in slabs and shares */
 	int numa;	   /* of new slabs, -1: any */
 	bool stopping;
 	uint64_t next_id;
@@ -31,8 +31,12 @@ struct rmb_lend {
 	struct rmb_slab *reap;	    /* RELEASED and FENCED ones with memory */
 	struct rmb_client *waiting; /* clients with requests, in turn */
 	sd_event_source *work;
-	/* A slab's memory is back ("released", "fenced") or stays for now ("kept"). */
-	void (*ended)(void *ctx, uint64_t id, uint64_t bytes, const char *outcome);
+	/*
+	 * A slab's memory, or (not NULL) that share's, is back ("released",
+	 * "fenced") or stays for now ("kept").
+	 */
+	void (*ended)(void *ctx, uint64_t id, const char *share, uint64_t bytes,
+		      const char *outcome);
 	void *ended_ctx;
 };
 
@@ -41,6 +45,12 @@ void rmb_lend_uninit(struct rmb_lend *lend);
 
 /* What could be granted now, bytes: the donation's rest, and the host's. */
 uint64_t rmb_lend_free(const struct rmb_lend *lend);
+
+/* Why memory of this size is not to be had now, or NONE. */
+enum ramster_reason rmb_lend_refusal(const struct rmb_lend *lend, uint64_t bytes);
+/* A part of the donation that somebody else looks after; returns an id for it. */
+uint64_t rmb_lend_take(struct rmb_lend *lend, uint64_t bytes);
+void rmb_lend_put_back(struct rmb_lend *lend, uint64_t bytes);
 
 /* Operator's side. 0, or -EINVAL with a line for the operator in why. */
 int rmb_lend_donate(struct rmb_lend *lend, uint64_t bytes, char *why, size_t why_len);

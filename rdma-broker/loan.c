@@ -112,7 +112,8 @@ void rmb_loan_reap(struct rmb_lend *lend)
 		fenced ? "fenced" : "released", fenced ? ", reason: " : "",
 		fenced ? core_reason_name(slab->reason) : "");
 	if (lend->ended)
-		lend->ended(lend->ended_ctx, slab->id, slab->bytes, fenced ? "fenced" : "released");
+		lend->ended(lend->ended_ctx, slab->id, NULL, slab->bytes,
+			    fenced ? "fenced" : "released");
 	/* Whoever is away must hear of a fence when he is back: keep the name until then. */
 	if (fenced && !client->dying && !rmb_client_listens(client))
 		return;
@@ -137,7 +138,7 @@ static int on_deadline(sd_event_source *source, uint64_t usec, void *opaque)
 		" --force takes it",
 		slab->id, rmb_client_name(slab->client), slab->id);
 	if (lend->ended)
-		lend->ended(lend->ended_ctx, slab->id, slab->bytes, "kept");
+		lend->ended(lend->ended_ctx, slab->id, NULL, slab->bytes, "kept");
 	return 0;
 }
 

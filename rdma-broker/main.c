@@ -65,7 +65,7 @@ static void make_options(struct argp_option *options)
 /* The file, then the command line over it. */
 static int configure(struct rmb_config *cfg, const struct args *args)
 {
-	bool listen_reset = false;
+	bool listen_reset = false, shared_reset = false;
 	char why[256];
 	unsigned int i;
 	int err;
@@ -84,6 +84,10 @@ static int configure(struct rmb_config *cfg, const struct args *args)
 		if (!strcmp(args->override[i].name, "listen") && !listen_reset) {
 			listen_reset = true;
 			cfg->n_listen = 0;
+		}
+		if (!strcmp(args->override[i].name, "shared") && !shared_reset) {
+			shared_reset = true;
+			cfg->n_shared = 0;
 		}
 		if (rmb_config_set(cfg, args->override[i].name, args->override[i].value, why,
 				   sizeof(why))) {

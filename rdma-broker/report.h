@@ -15,6 +15,9 @@
 json_t *rmb_report_status(const struct rmb_daemon *daemon);
 json_t *rmb_report_slabs(const struct rmb_daemon *daemon);
 json_t *rmb_report_clients(const struct rmb_daemon *daemon);
+json_t *rmb_report_shares(const struct rmb_daemon *daemon);
+/* One that there is. */
+json_t *rmb_report_share(const struct rmb_daemon *daemon, const uint8_t *uuid);
 json_t *rmb_report_revoked(const struct rmb_daemon *daemon, const struct rmb_revoked *revoked,
 			   uint32_t deadline_ms);
 

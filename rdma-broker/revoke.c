@@ -47,15 +47,15 @@ static struct rmb_slab *pick_victim(struct rmb_lend *lend)
 	return victim;
 }
 
-static int revoked_add(struct rmb_revoked *out, const struct rmb_slab *slab)
+int rmb_revoked_add(struct rmb_revoked *out, uint64_t id, uint64_t bytes)
 {
 	uint64_t *ids = realloc(out->ids, (out->n + 1) * sizeof(*ids));
 
 	if (!ids)
 		return -ENOMEM;
 	out->ids = ids;
-	ids[out->n++] = slab->id;
-	out->bytes += slab->bytes;
+	ids[out->n++] = id;
+	out->bytes += bytes;
 	return 0;
 }
 
@@ -75,7 +75,7 @@ static int revoke_slab(struct rmb_lend *lend, const struct rmb_revoke *how, stru
 			 slab->id, core_lease_name(slab->state));
 		return -EINVAL;
 	}
-	if (revoked_add(out, slab)) {
+	if (rmb_revoked_add(out, slab->id, slab->bytes)) {
 		snprintf(why, why_len, "out of memory");
 		return -ENOMEM;
 	}
@@ -97,13 +97,15 @@ static uint64_t all_staying_bytes(struct rmb_lend *lend)
 	return bytes;
 }
 
-static int revoke_bytes(struct rmb_lend *lend, const struct rmb_revoke *how,
-			struct rmb_revoked *out, char *why, size_t why_len)
+static int revoke_bytes(struct rmb_lend *lend, struct rmb_shares *shares,
+			const struct rmb_revoke *how, struct rmb_revoked *out, char *why,
+			size_t why_len)
 {
-	uint64_t staying = all_staying_bytes(lend);
+	uint64_t staying = all_staying_bytes(lend) + rmb_shares_staying(shares);
 	uint64_t unused = lend->donation > staying ? lend->donation - staying : 0;
+	struct rmb_share *share = NULL;
+	struct rmb_slab *slab = NULL;
 	char size[RMB_SIZE_STR];
-	struct rmb_slab *slab;
 
 	if (how->bytes > lend->donation) {
 		snprintf(why, why_len, "only %s are donated; revoke that much or less",
@@ -113,45 +115,52 @@ static int revoke_bytes(struct rmb_lend *lend, const struct rmb_revoke *how,
 	lend->donation -= how->bytes;
 	out->unused_bytes = how->bytes < unused ? how->bytes : unused;
 	while (staying > lend->donation) {
-		slab = pick_victim(lend);
-		if (!slab)
+		share = rmb_shares_victim(shares);
+		slab = share ? NULL : pick_victim(lend);
+		if (!share && !slab)
 			break;
-		if (revoked_add(out, slab)) {
+		if (share ? rmb_revoked_add(out, share->id, share->bytes) :
+			    rmb_revoked_add(out, slab->id, slab->bytes)) {
 			snprintf(why, why_len,
-				 "out of memory; the donation is lowered, but not all slabs are asked back");
+				 "out of memory; the donation is lowered, but not all of it is asked back");
 			return -ENOMEM;
 		}
-		staying -= slab->bytes;
-		rmb_loan_revoke(lend, slab, how);
+		staying -= share ? share->bytes : slab->bytes;
+		if (share)
+			rmb_share_take(share, how->deadline_ms, how->force, how->reason);
+		else
+			rmb_loan_revoke(lend, slab, how);
 	}
 	return 0;
 }
 
-int rmb_revoke(struct rmb_lend *lend, const struct rmb_revoke *how, struct rmb_revoked *out,
-	       char *why, size_t why_len)
+int rmb_revoke(struct rmb_lend *lend, struct rmb_shares *shares, const struct rmb_revoke *how,
+	       struct rmb_revoked *out, char *why, size_t why_len)
 {
 	memset(out, 0, sizeof(*out));
 	if (how->slab_id)
 		return revoke_slab(lend, how, out, why, why_len);
-	return revoke_bytes(lend, how, out, why, why_len);
+	return revoke_bytes(lend, shares, how, out, why, why_len);
 }
 
-void rmb_revoke_all(struct rmb_lend *lend, uint32_t deadline_ms)
+void rmb_revoke_all(struct rmb_lend *lend, struct rmb_shares *shares, uint32_t deadline_ms)
 {
 	struct rmb_revoke how = { .deadline_ms = deadline_ms, .reason = RAMSTER_REASON_SHUTDOWN };
 	struct rmb_slab *slab, *tmp;
 
 	lend->stopping = true;
 	lend->donation = 0;
+	rmb_shares_stop(shares, deadline_ms);
 	HASH_ITER(hh, lend->slabs, slab, tmp)
 		if (rmb_loan_stays(slab))
 			rmb_loan_revoke(lend, slab, &how);
 }
 
-void rmb_revoke_fence_all(struct rmb_lend *lend)
+void rmb_revoke_fence_all(struct rmb_lend *lend, struct rmb_shares *shares)
 {
 	struct rmb_slab *slab, *tmp;
 
+	rmb_shares_fence_all(shares);
 	HASH_ITER(hh, lend->slabs, slab, tmp)
 		rmb_loan_fence(lend, slab, RAMSTER_REASON_SHUTDOWN);
 }

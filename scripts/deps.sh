@@ -11,7 +11,7 @@ packages=(
 	gcc g++ make cmake pkg-config python3 git
 	bc bison flex libelf-dev libssl-dev kmod cpio patch xz-utils zstd rsync
 	libibverbs-dev librdmacm-dev rdma-core ibverbs-providers libsystemd-dev libinih-dev
-	libjansson-dev uthash-dev libnuma-dev libzstd-dev
+	libjansson-dev uuid-dev uthash-dev libnuma-dev libzstd-dev
 	# tests and checks
 	libcunit1-dev sparse shellcheck clang libclang-rt-14-dev clang-format codespell
 	# the lab: QEMU guests; user-mode nodes run the host's programs

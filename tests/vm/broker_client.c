@@ -19,130 +19,12 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "borrower.h"
+#include "broker_test.h"
 
-#define CONNS	      64
 #define DONATED_SLABS 48
 #define QUOTA_SLABS   40
-#define STR_(x)	      #x
-#define STR(x)	      STR_(x)
-/* In a test: end it with this line's words unless cond holds. */
-#define NEED(cond)                                               \
-	do {                                                     \
-		if (!(cond))                                     \
-			return "line " STR(__LINE__) ": " #cond; \
-	} while (0)
-
-static const char *address, *socket_path;
-static struct bconn pool[CONNS];
-static unsigned int n_pool;
-
-/* A connection that is closed when the test ends. */
-static struct bconn *fresh(void)
-{
-	if (n_pool == CONNS)
-		abort();
-	return &pool[n_pool++];
-}
-
-static void close_all(void)
-{
-	while (n_pool)
-		bconn_close(&pool[--n_pool]);
-}
-
-static void nap_ms(long ms)
-{
-	struct timespec ts = { ms / 1000, ms % 1000 * 1000000 };
-
-	nanosleep(&ts, NULL);
-}
-
-/* ---- the operator's side ---- */
-
-static FILE *control_send(const char *command)
-{
-	struct sockaddr_un sa = { .sun_family = AF_UNIX };
-	struct timeval timeout = { .tv_sec = 20 };
-	int fd = socket(AF_UNIX, SOCK_STREAM, 0);
-	FILE *stream;
-
-	snprintf(sa.sun_path, sizeof(sa.sun_path), "%s", socket_path);
-	setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &timeout, sizeof(timeout));
-	if (connect(fd, (struct sockaddr *)&sa, sizeof(sa)) || !(stream = fdopen(fd, "r+"))) {
-		perror(socket_path);
-		exit(1);
-	}
-	fprintf(stream, "%s\n", command);
-	fflush(stream);
-	return stream;
-}
-
-/* Does the next line hold these words? */
-static bool control_says(FILE *stream, const char *words)
-{
-	char line[65536];
-
-	return fgets(line, sizeof(line), stream) && strstr(line, words);
-}
-
-static long long status(const char *key)
-{
-	FILE *stream = control_send("{\"command\":\"status\"}");
-	char line[4096], quoted[64];
-	const char *at;
-
-	snprintf(quoted, sizeof(quoted), "\"%s\":", key);
-	at = fgets(line, sizeof(line), stream) ? strstr(line, quoted) : NULL;
-	fclose(stream);
-	return at ? strtoll(at + strlen(quoted), NULL, 10) : -1;
-}
-
-/* No event tells of the daemon's state: look every 20 ms, for a bounded time. */
-static bool status_becomes(const char *key, long long value)
-{
-	int left = BORROWER_WAIT / 20;
-
-	while (status(key) != value) {
-		if (!left--)
-			return false;
-		nap_ms(20);
-	}
-	return true;
-}
 
 /* ---- what borrowers do ---- */
-
-static struct bconn *open_role(enum ramster_role role, uint64_t session, uint8_t client, int *err)
-{
-	struct bconn *c = fresh();
-	struct core_cm_req req;
-
-	borrower_request(&req, role, session, client);
-	*err = bconn_connect(c, address, &req);
-	c->is_control = role == RAMSTER_ROLE_CONTROL;
-	if (!*err && c->is_control)
-		*err = bconn_heartbeat(c);
-	if (*err < 0)
-		printf("# %s connection: %s\n", core_role_name(role), strerror(-*err));
-	return c;
-}
-
-static struct bconn *control(uint8_t client)
-{
-	int err;
-	struct bconn *c = open_role(RAMSTER_ROLE_CONTROL, 0, client, &err);
-
-	return err ? NULL : c;
-}
-
-static struct bconn *lane(const struct bconn *c, enum ramster_role role, uint8_t client)
-{
-	int err;
-	struct bconn *l = open_role(role, c->rep.session, client, &err);
-
-	return err ? NULL : l;
-}
 
 static int ask(struct bconn *c, uint32_t count, uint64_t bytes)
 {
@@ -154,14 +36,9 @@ static int ask(struct bconn *c, uint32_t count, uint64_t bytes)
 	return bconn_send(c, &msg);
 }
 
-static bool receive(struct bconn *c, enum ramster_msg_type type, struct core_msg *msg)
-{
-	return !bconn_recv(c, msg, BORROWER_WAIT) && msg->type == type;
-}
-
 static bool borrow(struct bconn *c, struct core_msg *grant)
 {
-	return !ask(c, 1, BORROWER_SLAB) && receive(c, RAMSTER_MSG_SLAB_GRANT, grant);
+	return !ask(c, 1, BORROWER_SLAB) && bt_receive(c, RAMSTER_MSG_SLAB_GRANT, grant);
 }
 
 static int give_back(struct bconn *c, uint64_t id, uint32_t generation)
@@ -172,13 +49,6 @@ static int give_back(struct bconn *c, uint64_t id, uint32_t generation)
 	};
 
 	return bconn_send(c, &msg);
-}
-
-static bool bye(struct bconn *c)
-{
-	struct core_msg msg = { .type = RAMSTER_MSG_BYE };
-
-	return !bconn_send(c, &msg);
 }
 
 static void pattern(struct bconn *c, uint8_t seed)
@@ -218,30 +88,20 @@ static bool get(struct bconn *l, const struct core_msg *g)
 	return !bconn_rdma(l, false, BORROWER_SLAB, g->grant.addr, g->grant.rkey);
 }
 
-/* All sessions go on while one lane waits. */
-static void keep_alive(void)
-{
-	unsigned int i;
-
-	for (i = 0; i < n_pool; i++)
-		if (pool[i].is_control && !pool[i].down)
-			bconn_heartbeat(&pool[i]);
-}
-
 /* ---- good borrowers ---- */
 
 static const char *test_serves(void)
 {
-	struct bconn *c = control(1), *demand, *bulk, *write;
+	struct bconn *c = bt_control(1), *demand, *bulk, *write;
 	struct core_msg one, two;
 
 	NEED(c);
-	NEED((demand = lane(c, RAMSTER_ROLE_DEMAND, 1)));
-	NEED((bulk = lane(c, RAMSTER_ROLE_BULK, 1)));
-	NEED((write = lane(c, RAMSTER_ROLE_WRITE, 1)));
+	NEED((demand = bt_lane(c, RAMSTER_ROLE_DEMAND, 1)));
+	NEED((bulk = bt_lane(c, RAMSTER_ROLE_BULK, 1)));
+	NEED((write = bt_lane(c, RAMSTER_ROLE_WRITE, 1)));
 	NEED(!ask(c, 2, BORROWER_SLAB));
-	NEED(receive(c, RAMSTER_MSG_SLAB_GRANT, &one));
-	NEED(receive(c, RAMSTER_MSG_SLAB_GRANT, &two));
+	NEED(bt_receive(c, RAMSTER_MSG_SLAB_GRANT, &one));
+	NEED(bt_receive(c, RAMSTER_MSG_SLAB_GRANT, &two));
 	NEED(one.grant.len == BORROWER_SLAB && one.grant.slab_id != two.grant.slab_id);
 	NEED(get(demand, &one) && is_zero(demand));
 	NEED(put(write, &one, 1) && put(write, &two, 2));
@@ -249,44 +109,44 @@ static const char *test_serves(void)
 	NEED(get(bulk, &two) && is_pattern(bulk, 2));
 	NEED(!give_back(c, one.grant.slab_id, one.grant.generation));
 	NEED(!give_back(c, two.grant.slab_id, two.grant.generation));
-	NEED(bye(c) && bconn_ended(c, BORROWER_WAIT));
+	NEED(bt_bye(c) && bconn_ended(c, BORROWER_WAIT));
 	return NULL;
 }
 
 static const char *test_zero_again(void)
 {
-	struct bconn *c = control(1), *l;
+	struct bconn *c = bt_control(1), *l;
 	struct core_msg g;
 	int i;
 
-	NEED(c && (l = lane(c, RAMSTER_ROLE_WRITE, 1)));
+	NEED(c && (l = bt_lane(c, RAMSTER_ROLE_WRITE, 1)));
 	for (i = 0; i < 4; i++) {
 		NEED(borrow(c, &g) && get(l, &g) && is_zero(l) && put(l, &g, 7));
 		NEED(!give_back(c, g.grant.slab_id, g.grant.generation));
-		NEED(status_becomes("granted_bytes", 0));
+		NEED(bt_status_becomes("granted_bytes", 0));
 	}
 	return NULL;
 }
 
 static const char *test_no_room(void)
 {
-	struct bconn *a = control(1), *b = control(2);
+	struct bconn *a = bt_control(1), *b = bt_control(2);
 	struct core_msg msg;
 	unsigned int i, granted = 0;
 
 	NEED(a && b);
 	for (i = 0; i < 3; i++)
 		NEED(!ask(a, 16, BORROWER_SLAB));
-	while (receive(a, RAMSTER_MSG_SLAB_GRANT, &msg))
+	while (bt_receive(a, RAMSTER_MSG_SLAB_GRANT, &msg))
 		granted++;
 	NEED(granted == QUOTA_SLABS && msg.type == RAMSTER_MSG_SLAB_DENY);
 	NEED(msg.deny.count == 3 * 16 - QUOTA_SLABS && msg.deny.reason == RAMSTER_REASON_NO_ROOM);
 	NEED(!ask(b, 16, BORROWER_SLAB));
-	for (granted = 0; receive(b, RAMSTER_MSG_SLAB_GRANT, &msg);)
+	for (granted = 0; bt_receive(b, RAMSTER_MSG_SLAB_GRANT, &msg);)
 		granted++;
 	NEED(granted == DONATED_SLABS - QUOTA_SLABS && msg.type == RAMSTER_MSG_SLAB_DENY);
 	NEED(msg.deny.free_bytes == 0);
-	NEED(bye(a) && bye(b) && status_becomes("granted_bytes", 0));
+	NEED(bt_bye(a) && bt_bye(b) && bt_status_becomes("granted_bytes", 0));
 	return NULL;
 }
 
@@ -297,17 +157,17 @@ static const char *test_many(void)
 	int i;
 
 	for (i = 0; i < 20; i++) {
-		NEED((c[i] = control((uint8_t)(i + 1))));
-		keep_alive();
+		NEED((c[i] = bt_control((uint8_t)(i + 1))));
+		bt_keep_alive();
 	}
 	for (i = 0; i < 20; i++)
 		NEED(!ask(c[i], 1, BORROWER_SLAB));
 	for (i = 0; i < 20; i++)
-		NEED(receive(c[i], RAMSTER_MSG_SLAB_GRANT, &g[i]));
-	NEED(status("clients") >= 20);
+		NEED(bt_receive(c[i], RAMSTER_MSG_SLAB_GRANT, &g[i]));
+	NEED(bt_status("clients") >= 20);
 	for (i = 0; i < 20; i++)
-		NEED(bye(c[i]));
-	NEED(status_becomes("granted_bytes", 0));
+		NEED(bt_bye(c[i]));
+	NEED(bt_status_becomes("granted_bytes", 0));
 	return NULL;
 }
 
@@ -316,51 +176,52 @@ static bool listed(struct bconn *c, const struct core_msg *g)
 {
 	struct core_msg msg;
 
-	return receive(c, RAMSTER_MSG_SLAB_GRANT, &msg) && msg.grant.slab_id == g->grant.slab_id &&
+	return bt_receive(c, RAMSTER_MSG_SLAB_GRANT, &msg) &&
+	       msg.grant.slab_id == g->grant.slab_id &&
 	       msg.grant.generation == g->grant.generation && msg.grant.rkey == g->grant.rkey &&
 	       msg.grant.addr == g->grant.addr && msg.grant.len == g->grant.len;
 }
 
 static const char *test_resume(void)
 {
-	struct bconn *c = control(1), *l, *again, *l2;
+	struct bconn *c = bt_control(1), *l, *again, *l2;
 	struct core_msg g;
 	uint64_t session;
 	int err;
 
-	NEED(c && (l = lane(c, RAMSTER_ROLE_WRITE, 1)));
+	NEED(c && (l = bt_lane(c, RAMSTER_ROLE_WRITE, 1)));
 	NEED(borrow(c, &g) && put(l, &g, 9));
 	session = c->rep.session;
 	bconn_close(c);
 	NEED(bconn_ended(l, BORROWER_WAIT));
-	again = open_role(RAMSTER_ROLE_CONTROL, session, 1, &err);
+	again = bt_open_role(RAMSTER_ROLE_CONTROL, session, 1, &err);
 	NEED(!err && again->rep.session == session && listed(again, &g));
-	NEED((l2 = lane(again, RAMSTER_ROLE_DEMAND, 1)));
+	NEED((l2 = bt_lane(again, RAMSTER_ROLE_DEMAND, 1)));
 	NEED(get(l2, &g) && is_pattern(l2, 9));
-	NEED(!give_back(again, g.grant.slab_id, g.grant.generation) && bye(again));
-	NEED(status_becomes("granted_bytes", 0));
+	NEED(!give_back(again, g.grant.slab_id, g.grant.generation) && bt_bye(again));
+	NEED(bt_status_becomes("granted_bytes", 0));
 	return NULL;
 }
 
 /* The borrower is back before the donor has noticed that it was away. */
 static const char *test_resume_over(void)
 {
-	struct bconn *c = control(1), *again, *l;
+	struct bconn *c = bt_control(1), *again, *l;
 	struct core_msg g;
 	int err;
 
 	NEED(c && borrow(c, &g));
-	again = open_role(RAMSTER_ROLE_CONTROL, c->rep.session, 1, &err);
+	again = bt_open_role(RAMSTER_ROLE_CONTROL, c->rep.session, 1, &err);
 	NEED(!err && again->rep.session == c->rep.session && listed(again, &g));
 	NEED(bconn_ended(c, BORROWER_WAIT));
-	NEED((l = lane(again, RAMSTER_ROLE_DEMAND, 1)) && get(l, &g) && is_zero(l));
-	NEED(bye(again) && status_becomes("granted_bytes", 0));
+	NEED((l = bt_lane(again, RAMSTER_ROLE_DEMAND, 1)) && get(l, &g) && is_zero(l));
+	NEED(bt_bye(again) && bt_status_becomes("granted_bytes", 0));
 	return NULL;
 }
 
 static const char *test_grace_ends(void)
 {
-	struct bconn *c = control(1), *again;
+	struct bconn *c = bt_control(1), *again;
 	struct core_msg g;
 	uint64_t session;
 	int err;
@@ -368,9 +229,9 @@ static const char *test_grace_ends(void)
 	NEED(c && borrow(c, &g));
 	session = c->rep.session;
 	bconn_close(c);
-	NEED(status("granted_bytes") == (long long)BORROWER_SLAB);
-	NEED(status_becomes("granted_bytes", 0));
-	again = open_role(RAMSTER_ROLE_CONTROL, session, 1, &err);
+	NEED(bt_status("granted_bytes") == (long long)BORROWER_SLAB);
+	NEED(bt_status_becomes("granted_bytes", 0));
+	again = bt_open_role(RAMSTER_ROLE_CONTROL, session, 1, &err);
 	NEED(!err && again->rep.session != session);
 	return NULL;
 }
@@ -379,19 +240,20 @@ static const char *test_grace_ends(void)
 
 static const char *test_revoke(void)
 {
-	struct bconn *c = control(1);
+	struct bconn *c = bt_control(1);
 	struct core_msg g, r;
 	FILE *op;
 
 	NEED(c && borrow(c, &g));
-	op = control_send(
+	op = bt_control_send(
 		"{\"command\":\"revoke\",\"bytes\":50331648,\"deadline_ms\":5000,\"wait\":true}");
-	NEED(control_says(op, "\"revoking_bytes\":1048576"));
-	NEED(receive(c, RAMSTER_MSG_SLAB_REVOKE, &r));
+	NEED(bt_control_says(op, "\"revoking_bytes\":1048576"));
+	NEED(bt_receive(c, RAMSTER_MSG_SLAB_REVOKE, &r));
 	NEED(r.slab.slab_id == g.grant.slab_id && r.slab.generation == g.grant.generation);
 	NEED(r.slab.deadline_ms == 5000 && r.slab.reason == RAMSTER_REASON_OPERATOR);
 	NEED(!give_back(c, g.grant.slab_id, g.grant.generation));
-	NEED(control_says(op, "\"outcome\":\"released\"") && control_says(op, "\"done\":true"));
+	NEED(bt_control_says(op, "\"outcome\":\"released\"") &&
+	     bt_control_says(op, "\"done\":true"));
 	fclose(op);
 	return NULL;
 }
@@ -399,21 +261,21 @@ static const char *test_revoke(void)
 /* Fenced at the deadline: told so, and the hardware says no. */
 static const char *test_deadline(void)
 {
-	struct bconn *c = control(1), *l;
+	struct bconn *c = bt_control(1), *l;
 	struct core_msg g, r;
 	char command[128];
 	FILE *op;
 
-	NEED(c && (l = lane(c, RAMSTER_ROLE_DEMAND, 1)) && borrow(c, &g) && get(l, &g));
+	NEED(c && (l = bt_lane(c, RAMSTER_ROLE_DEMAND, 1)) && borrow(c, &g) && get(l, &g));
 	snprintf(command, sizeof(command),
 		 "{\"command\":\"revoke\",\"slab\":%llu,\"deadline_ms\":300,\"wait\":true}",
 		 (unsigned long long)g.grant.slab_id);
-	op = control_send(command);
-	NEED(control_says(op, "\"ok\":true") && receive(c, RAMSTER_MSG_SLAB_REVOKE, &r));
+	op = bt_control_send(command);
+	NEED(bt_control_says(op, "\"ok\":true") && bt_receive(c, RAMSTER_MSG_SLAB_REVOKE, &r));
 	NEED(get(l, &g));
-	NEED(receive(c, RAMSTER_MSG_SLAB_FENCED, &r));
+	NEED(bt_receive(c, RAMSTER_MSG_SLAB_FENCED, &r));
 	NEED(r.slab.slab_id == g.grant.slab_id && r.slab.reason == RAMSTER_REASON_DEADLINE);
-	NEED(control_says(op, "\"outcome\":\"fenced\"") && control_says(op, "\"done\":true"));
+	NEED(bt_control_says(op, "\"outcome\":\"fenced\"") && bt_control_says(op, "\"done\":true"));
 	fclose(op);
 	/* Where rxe does not answer, the donor ends the lane: sooner than a time-out. */
 	NEED(!get(l, &g));
@@ -424,17 +286,18 @@ static const char *test_deadline(void)
 
 static const char *test_force(void)
 {
-	struct bconn *c = control(1);
+	struct bconn *c = bt_control(1);
 	struct core_msg g, r;
 	FILE *op;
 
 	NEED(c && borrow(c, &g));
-	op = control_send(
+	op = bt_control_send(
 		"{\"command\":\"revoke\",\"bytes\":50331648,\"force\":true,\"wait\":true}");
-	NEED(control_says(op, "\"deadline_ms\":0"));
-	NEED(receive(c, RAMSTER_MSG_SLAB_REVOKE, &r) && receive(c, RAMSTER_MSG_SLAB_FENCED, &r));
+	NEED(bt_control_says(op, "\"deadline_ms\":0"));
+	NEED(bt_receive(c, RAMSTER_MSG_SLAB_REVOKE, &r) &&
+	     bt_receive(c, RAMSTER_MSG_SLAB_FENCED, &r));
 	NEED(r.slab.reason == RAMSTER_REASON_OPERATOR);
-	NEED(control_says(op, "\"outcome\":\"fenced\"") && control_says(op, "\"done\":true"));
+	NEED(bt_control_says(op, "\"outcome\":\"fenced\"") && bt_control_says(op, "\"done\":true"));
 	fclose(op);
 	return NULL;
 }
@@ -442,7 +305,7 @@ static const char *test_force(void)
 /* Who was away during a revoke hears of it when he is back. */
 static const char *test_revoke_away(void)
 {
-	struct bconn *c = control(1), *again;
+	struct bconn *c = bt_control(1), *again;
 	struct core_msg g, late, r;
 	char command[128];
 	uint64_t session;
@@ -455,21 +318,22 @@ static const char *test_revoke_away(void)
 	snprintf(command, sizeof(command),
 		 "{\"command\":\"revoke\",\"slab\":%llu,\"force\":true,\"wait\":true}",
 		 (unsigned long long)g.grant.slab_id);
-	op = control_send(command);
-	NEED(control_says(op, "\"ok\":true") && control_says(op, "\"outcome\":\"fenced\""));
+	op = bt_control_send(command);
+	NEED(bt_control_says(op, "\"ok\":true") && bt_control_says(op, "\"outcome\":\"fenced\""));
 	fclose(op);
 	snprintf(command, sizeof(command), "{\"command\":\"revoke\",\"slab\":%llu}",
 		 (unsigned long long)late.grant.slab_id);
-	op = control_send(command);
-	NEED(control_says(op, "\"ok\":true"));
+	op = bt_control_send(command);
+	NEED(bt_control_says(op, "\"ok\":true"));
 	fclose(op);
-	again = open_role(RAMSTER_ROLE_CONTROL, session, 1, &err);
+	again = bt_open_role(RAMSTER_ROLE_CONTROL, session, 1, &err);
 	NEED(!err && again->rep.session == session);
-	NEED(receive(again, RAMSTER_MSG_SLAB_FENCED, &r) && r.slab.slab_id == g.grant.slab_id);
+	NEED(bt_receive(again, RAMSTER_MSG_SLAB_FENCED, &r) && r.slab.slab_id == g.grant.slab_id);
 	NEED(listed(again, &late));
-	NEED(receive(again, RAMSTER_MSG_SLAB_REVOKE, &r) && r.slab.slab_id == late.grant.slab_id);
-	NEED(!give_back(again, late.grant.slab_id, late.grant.generation) && bye(again));
-	NEED(status_becomes("granted_bytes", 0));
+	NEED(bt_receive(again, RAMSTER_MSG_SLAB_REVOKE, &r) &&
+	     r.slab.slab_id == late.grant.slab_id);
+	NEED(!give_back(again, late.grant.slab_id, late.grant.generation) && bt_bye(again));
+	NEED(bt_status_becomes("granted_bytes", 0));
 	return NULL;
 }
 
@@ -477,9 +341,9 @@ static const char *test_revoke_away(void)
 
 static const char *rejected(const struct ramster_cm_req *req, uint8_t len, enum ramster_reason why)
 {
-	struct bconn *c = fresh();
+	struct bconn *c = bt_fresh();
 
-	NEED(bconn_open(c, address, req, len) == 1);
+	NEED(bconn_open(c, bt_address, req, len) == 1);
 	NEED(c->rejected == why);
 	return NULL;
 }
@@ -516,22 +380,22 @@ static const char *test_bad_requests(void)
 
 static const char *test_bad_lanes(void)
 {
-	struct bconn *c = control(1), *l;
+	struct bconn *c = bt_control(1), *l;
 	int err, i;
 
 	NEED(c);
-	l = open_role(RAMSTER_ROLE_DEMAND, c->rep.session ^ 1, 1, &err);
+	l = bt_open_role(RAMSTER_ROLE_DEMAND, c->rep.session ^ 1, 1, &err);
 	NEED(err == 1 && l->rejected == RAMSTER_REASON_SESSION);
-	l = open_role(RAMSTER_ROLE_DEMAND, c->rep.session, 2, &err);
+	l = bt_open_role(RAMSTER_ROLE_DEMAND, c->rep.session, 2, &err);
 	NEED(err == 1 && l->rejected == RAMSTER_REASON_SESSION);
 	for (i = 0; i < 4; i++)
-		NEED(lane(c, RAMSTER_ROLE_BULK, 1));
+		NEED(bt_lane(c, RAMSTER_ROLE_BULK, 1));
 	NEED(!bconn_heartbeat(c));
-	l = open_role(RAMSTER_ROLE_BULK, c->rep.session, 1, &err);
+	l = bt_open_role(RAMSTER_ROLE_BULK, c->rep.session, 1, &err);
 	NEED(err == 1 && l->rejected == RAMSTER_REASON_BUSY);
-	NEED(lane(c, RAMSTER_ROLE_WRITE, 1));
+	NEED(bt_lane(c, RAMSTER_ROLE_WRITE, 1));
 	/* A session is not taken over by somebody else: he gets one of his own. */
-	l = open_role(RAMSTER_ROLE_CONTROL, c->rep.session, 2, &err);
+	l = bt_open_role(RAMSTER_ROLE_CONTROL, c->rep.session, 2, &err);
 	NEED(!err && l->rep.session != c->rep.session);
 	return NULL;
 }
@@ -541,7 +405,7 @@ static const char *test_bad_lanes(void)
 /* These bytes cost the sender its connection. */
 static const char *costs(const void *bytes, uint32_t len)
 {
-	struct bconn *c = control(3);
+	struct bconn *c = bt_control(3);
 
 	NEED(c);
 	bconn_send_bytes(c, bytes, len);
@@ -594,13 +458,13 @@ static const char *test_bad_messages(void)
 
 static const char *test_bad_release(void)
 {
-	struct bconn *a = control(1), *l, *b = control(2), *d;
+	struct bconn *a = bt_control(1), *l, *b = bt_control(2), *d;
 	struct core_msg g;
 
-	NEED(a && b && (l = lane(a, RAMSTER_ROLE_WRITE, 1)) && borrow(a, &g) && put(l, &g, 5));
+	NEED(a && b && (l = bt_lane(a, RAMSTER_ROLE_WRITE, 1)) && borrow(a, &g) && put(l, &g, 5));
 	NEED(!give_back(b, g.grant.slab_id, g.grant.generation));
 	NEED(bconn_ended(b, BORROWER_WAIT));
-	NEED((d = control(2)) && !give_back(d, 1ull << 60, 1) && bconn_ended(d, BORROWER_WAIT));
+	NEED((d = bt_control(2)) && !give_back(d, 1ull << 60, 1) && bconn_ended(d, BORROWER_WAIT));
 	NEED(!bconn_heartbeat(a) && get(l, &g) && is_pattern(l, 5));
 	NEED(!give_back(a, g.grant.slab_id, g.grant.generation + 1));
 	NEED(bconn_ended(a, BORROWER_WAIT));
@@ -610,12 +474,12 @@ static const char *test_bad_release(void)
 /* A key is worth nothing in another client's hands, or beyond its slab. */
 static const char *test_bad_access(void)
 {
-	struct bconn *a = control(1), *la, *b = control(2), *lb, *over;
+	struct bconn *a = bt_control(1), *la, *b = bt_control(2), *lb, *over;
 	struct core_msg g;
 
-	NEED(a && b && (la = lane(a, RAMSTER_ROLE_WRITE, 1)) && borrow(a, &g) && put(la, &g, 3));
+	NEED(a && b && (la = bt_lane(a, RAMSTER_ROLE_WRITE, 1)) && borrow(a, &g) && put(la, &g, 3));
 	borrower_impatient = true;
-	NEED((over = lane(a, RAMSTER_ROLE_BULK, 1)) && (lb = lane(b, RAMSTER_ROLE_WRITE, 2)));
+	NEED((over = bt_lane(a, RAMSTER_ROLE_BULK, 1)) && (lb = bt_lane(b, RAMSTER_ROLE_WRITE, 2)));
 	NEED(bconn_rdma(lb, true, 4096, g.grant.addr, g.grant.rkey));
 	NEED(bconn_rdma(over, true, 8192, g.grant.addr + BORROWER_SLAB - 4096, g.grant.rkey));
 	NEED(get(la, &g) && is_pattern(la, 3));
@@ -628,11 +492,11 @@ static const char *test_silence(void)
 {
 	int err;
 	struct core_cm_req req;
-	struct bconn *mute = fresh(), *quiet = open_role(RAMSTER_ROLE_CONTROL, 0, 5, &err);
+	struct bconn *mute = bt_fresh(), *quiet = bt_open_role(RAMSTER_ROLE_CONTROL, 0, 5, &err);
 
 	NEED(!err);
 	borrower_request(&req, RAMSTER_ROLE_CONTROL, 0, 4);
-	NEED(!bconn_connect(mute, address, &req));
+	NEED(!bconn_connect(mute, bt_address, &req));
 	NEED(bconn_ended(mute, 10 * (int)mute->rep.heartbeat_ms));
 	NEED(bconn_ended(quiet, 10 * (int)quiet->rep.heartbeat_ms));
 	return NULL;
@@ -640,7 +504,7 @@ static const char *test_silence(void)
 
 static const char *test_flood(void)
 {
-	struct bconn *c = control(3);
+	struct bconn *c = bt_control(3);
 	int i;
 
 	NEED(c);
@@ -662,23 +526,23 @@ static const char *test_vanish(void)
 	borrower_request(&req, RAMSTER_ROLE_CONTROL, 0, 3);
 	core_cm_req_encode(&wire, &req);
 	for (i = 0; i < 5; i++)
-		NEED(!bconn_open_and_vanish(address, &wire, sizeof(wire)));
-	NEED((c = control(3)));
+		NEED(!bconn_open_and_vanish(bt_address, &wire, sizeof(wire)));
+	NEED((c = bt_control(3)));
 	bconn_close(c); /* after hello */
-	NEED((c = control(3)) && !ask(c, 16, BORROWER_SLAB));
+	NEED((c = bt_control(3)) && !ask(c, 16, BORROWER_SLAB));
 	bconn_close(c); /* before the grants */
-	NEED((c = control(3)) && borrow(c, &g) && !ask(c, 16, BORROWER_SLAB));
+	NEED((c = bt_control(3)) && borrow(c, &g) && !ask(c, 16, BORROWER_SLAB));
 	bconn_close(c); /* amid them */
-	NEED((c = control(3)) && lane(c, RAMSTER_ROLE_WRITE, 3) && borrow(c, &g));
+	NEED((c = bt_control(3)) && bt_lane(c, RAMSTER_ROLE_WRITE, 3) && borrow(c, &g));
 	bconn_close(c); /* with a lane open */
-	NEED(status_becomes("clients", 0) && status_becomes("granted_bytes", 0));
+	NEED(bt_status_becomes("clients", 0) && bt_status_becomes("granted_bytes", 0));
 	return NULL;
 }
 
 /* Not a test: borrow 16 MiB and keep it, whatever the donor says, until the session ends. */
 static int hold(void)
 {
-	struct bconn *c = control(9);
+	struct bconn *c = bt_control(9);
 	struct core_msg msg;
 
 	if (!c || ask(c, 16, BORROWER_SLAB))
@@ -690,10 +554,7 @@ static int hold(void)
 
 /* ---- all of them ---- */
 
-static const struct {
-	const char *name;
-	const char *(*run)(void);
-} tests[] = {
+static const struct broker_test tests[] = {
 	{ "serves", test_serves },
 	{ "zero-again", test_zero_again },
 	{ "no-room", test_no_room },
@@ -714,6 +575,7 @@ static const struct {
 	{ "silence", test_silence },
 	{ "flood", test_flood },
 	{ "vanish", test_vanish },
+	{ NULL, NULL },
 };
 
 static bool chosen(const char *name, int argc, char **argv)
@@ -729,7 +591,7 @@ static bool chosen(const char *name, int argc, char **argv)
 /* What tests revoked is donated again. */
 static bool restore(void)
 {
-	long long missing = DONATED_SLABS * (long long)BORROWER_SLAB - status("donation_bytes");
+	long long missing = DONATED_SLABS * (long long)BORROWER_SLAB - bt_status("donation_bytes");
 	char command[64];
 	FILE *op;
 	bool ok;
@@ -737,8 +599,8 @@ static bool restore(void)
 	if (!missing)
 		return true;
 	snprintf(command, sizeof(command), "{\"command\":\"donate\",\"bytes\":%lld}", missing);
-	op = control_send(command);
-	ok = control_says(op, "\"donation_bytes\":50331648");
+	op = bt_control_send(command);
+	ok = bt_control_says(op, "\"donation_bytes\":50331648");
 	fclose(op);
 	return ok;
 }
@@ -749,43 +611,54 @@ static const char *run(const char *(*test)(void))
 	const char *wrong = test();
 
 	borrower_impatient = false;
-	close_all();
+	bt_close_all();
+	if (!bt_unshare() && !wrong)
+		wrong = "shares stay behind";
 	if (!restore() && !wrong)
 		wrong = "the donation does not come back";
 	if (!wrong && (wrong = test_serves()))
 		fprintf(stderr, "# afterwards a good borrower was not served\n");
-	close_all();
-	if (!wrong && !status_becomes("clients", 0))
+	bt_close_all();
+	if (!wrong && !bt_status_becomes("clients", 0))
 		wrong = "sessions stay behind";
-	if (!wrong && !status_becomes("granted_bytes", 0))
+	if (!wrong && !bt_status_becomes("granted_bytes", 0))
 		wrong = "slabs stay behind";
 	return wrong;
 }
 
+/* Those that were chosen of a list; how many failed. */
+static unsigned int run_list(const struct broker_test *list, int argc, char **argv, unsigned int *n)
+{
+	unsigned int failed = 0;
+	const char *wrong;
+
+	for (; list->name; list++) {
+		if (!chosen(list->name, argc, argv))
+			continue;
+		wrong = run(list->run);
+		failed += wrong != NULL;
+		printf("%sok %u - %s%s%s\n", wrong ? "not " : "", ++*n, list->name,
+		       wrong ? ": " : "", wrong ? wrong : "");
+	}
+	return failed;
+}
+
 int main(int argc, char **argv)
 {
-	unsigned int n = 0, failed = 0;
-	const char *wrong;
-	size_t i;
+	unsigned int failed, n = 0;
 
 	if (argc < 3) {
 		fprintf(stderr, "usage: broker_client ADDRESS SOCKET [TEST...]\n");
 		return 2;
 	}
-	borrower_idle = keep_alive;
+	borrower_idle = bt_keep_alive;
 	setvbuf(stdout, NULL, _IOLBF, 0);
-	address = argv[1];
-	socket_path = argv[2];
+	bt_address = argv[1];
+	bt_socket = argv[2];
 	if (argc == 4 && !strcmp(argv[3], "hold"))
 		return hold();
-	for (i = 0; i < sizeof(tests) / sizeof(tests[0]); i++) {
-		if (!chosen(tests[i].name, argc, argv))
-			continue;
-		wrong = run(tests[i].run);
-		failed += wrong != NULL;
-		printf("%sok %u - %s%s%s\n", wrong ? "not " : "", ++n, tests[i].name,
-		       wrong ? ": " : "", wrong ? wrong : "");
-	}
+	failed = run_list(tests, argc, argv, &n);
+	failed += run_list(bt_share_tests, argc, argv, &n);
 	printf("1..%u\n", n);
 	return failed || !n;
 }
