@@ -73,7 +73,7 @@ int rmk_offer(struct rmk_offers *offers, struct rmk_share *share, const struct r
 	    !rmk_stage_take(offers->stage, &s))
 		return -EAGAIN;
 	dst = rmk_kmap(s.page);
-	copy_page(dst, src);
+	memcpy(dst, src, PAGE_SIZE);
 	o = (struct offer){
 		.share = share,
 		.object = name->object,
