@@ -164,7 +164,8 @@ int rmb_cells_put(struct rmb_cells *c, struct rmb_holder *holder, uint32_t slot,
 
 uint32_t rmb_cells_flush_page(struct rmb_cells *c, uint64_t tag)
 {
-	uint32_t slot = core_dir_erase(bucket(c, tag), tag);
+	/* Without pages the directory may not be there yet: do not touch it. */
+	uint32_t slot = c->pages ? core_dir_erase(bucket(c, tag), tag) : NONE;
 
 	if (slot == NONE)
 		return 0;

@@ -13,7 +13,11 @@
 /* What a parsed command promises to those who run it. */
 static void check(const struct rmb_command *cmd)
 {
-	if (cmd->type > RMB_COMMAND_REVOKE)
+	static const uint8_t none[sizeof(cmd->uuid)];
+
+	if (cmd->type > RMB_COMMAND_SHARE_DENY)
+		abort();
+	if (cmd->type >= RMB_COMMAND_SHARE_ALLOW && !memcmp(cmd->uuid, none, sizeof(none)))
 		abort();
 	if (cmd->type == RMB_COMMAND_DONATE && !cmd->bytes)
 		abort();

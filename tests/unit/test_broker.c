@@ -11,12 +11,15 @@
 #include "host.h"
 #include "repatriate.h"
 #include "size.h"
+#include "uuid.h"
 
 const char unit_name[] = "broker";
 
 #define K   1024ull
 #define BAD (-EINVAL)
 #define BIG (-ERANGE)
+
+#define UUID "0123abcd-4567-89ef-0123-456789abcdef"
 
 static void sizes(void)
 {
@@ -139,6 +142,18 @@ static void settings(void)
 		{ "max-lanes", "256", true },
 		{ "max-lanes", "257", false },
 		{ "group", "", true },
+		{ "shared", UUID, true },
+		{ "shared", UUID " 1M", true },
+		{ "shared", UUID " \t 1G", true },
+		{ "shared", UUID " 3M", false },
+		{ "shared", UUID " 512K", false },
+		{ "shared", UUID " 2G", false },
+		{ "shared", UUID " lots", false },
+		{ "shared", UUID " 1M 1M", false },
+		{ "shared", UUID "0 1M", false },
+		{ "shared", "1M", false },
+		{ "shared", "", false },
+		{ "shared", "00000000-0000-0000-0000-000000000000", false },
 		{ "colour", "red", false },
 		{ "", "", false },
 	};
@@ -158,6 +173,52 @@ static void settings(void)
 		CU_ASSERT(!rmb_config_set(&cfg, "listen", "::1", why, sizeof(why)));
 	CU_ASSERT(rmb_config_set(&cfg, "listen", "::1", why, sizeof(why)) == BAD);
 	CU_ASSERT(cfg.n_listen == RMB_LISTEN_MAX);
+}
+
+static void uuids(void)
+{
+	static const struct {
+		const char *text, *again; /* NULL: none */
+	} rows[] = {
+		{ UUID, UUID },
+		{ "0123ABCD-4567-89EF-0123-456789ABCDEF", UUID },
+		{ "00000000-0000-0000-0000-000000000001", "00000000-0000-0000-0000-000000000001" },
+		{ "00000000-0000-0000-0000-000000000000", NULL },
+		{ "0123abcd456789ef0123456789abcdef", NULL },
+		{ " " UUID, NULL },
+		{ UUID " ", NULL },
+		{ "1234-ABCD", NULL },
+		{ "", NULL },
+	};
+	char out[RMB_UUID_STR];
+	uint8_t uuid[16];
+	size_t i;
+	int err;
+
+	for (i = 0; i < ARRAY_SIZE(rows); i++) {
+		err = rmb_uuid_parse(rows[i].text, uuid);
+		UNIT_ROW(rows[i].text, err == (rows[i].again ? 0 : BAD));
+		UNIT_ROW(rows[i].text, err || !strcmp(rmb_uuid_format(uuid, out), rows[i].again));
+	}
+}
+
+/* A UUID that is named again has the last size; there is room for so many and no more. */
+static void many_shared(void)
+{
+	char value[64], why[128];
+	struct rmb_config cfg;
+	unsigned int i;
+
+	rmb_config_defaults(&cfg);
+	for (i = 0; i < RMB_SHARED_MAX; i++) {
+		snprintf(value, sizeof(value), "0123abcd-4567-89ef-0123-%012x", i);
+		CU_ASSERT(!rmb_config_set(&cfg, "shared", value, why, sizeof(why)));
+	}
+	CU_ASSERT(rmb_config_set(&cfg, "shared", UUID, why, sizeof(why)) == BAD);
+	CU_ASSERT(cfg.n_shared == RMB_SHARED_MAX && cfg.shared[i - 1].bytes == 256 * K * K);
+	snprintf(value + 36, sizeof(value) - 36, " 2M");
+	CU_ASSERT(!rmb_config_set(&cfg, "shared", value, why, sizeof(why)));
+	CU_ASSERT(cfg.n_shared == RMB_SHARED_MAX && cfg.shared[i - 1].bytes == 2 * K * K);
 }
 
 /* Every key of the table can be set, and the table names all that can. */
@@ -229,6 +290,20 @@ static void commands(void)
 		{ "{\"command\":\"revoke\",\"bytes\":9,\"wait\":true}",
 		  NULL,
 		  { .type = RMB_COMMAND_REVOKE, .bytes = 9, .wait = true, .numa = -1 } },
+		{ "{\"command\":\"shares\"}", NULL, { .type = RMB_COMMAND_SHARES, .numa = -1 } },
+		{ "{\"command\":\"share-allow\",\"uuid\":\"" UUID "\",\"bytes\":5}",
+		  NULL,
+		  { .type = RMB_COMMAND_SHARE_ALLOW, .uuid = { 1 }, .bytes = 5, .numa = -1 } },
+		{ "{\"command\":\"share-deny\",\"uuid\":\"" UUID "\",\"wait\":true}",
+		  NULL,
+		  { .type = RMB_COMMAND_SHARE_DENY, .uuid = { 1 }, .wait = true, .numa = -1 } },
+		{ "{\"command\":\"share-allow\",\"bytes\":5}", "missing: 'uuid'", { 0 } },
+		{ "{\"command\":\"share-allow\",\"uuid\":7}", "not a string: 'uuid'", { 0 } },
+		{ "{\"command\":\"share-deny\",\"uuid\":\"sda1\"}", "not the UUID", { 0 } },
+		{ "{\"command\":\"share-deny\",\"uuid\":\"" UUID "\",\"bytes\":5}",
+		  "not used here: 'bytes'",
+		  { 0 } },
+		{ "{\"command\":\"shares\",\"uuid\":\"" UUID "\"}", "not used here", { 0 } },
 		{ "", "not JSON", { 0 } },
 		{ "[]", "not an object", { 0 } },
 		{ "{}", "missing: 'command'", { 0 } },
@@ -249,6 +324,7 @@ static void commands(void)
 		{ "{\"command\":\"status\",\"command\":\"slabs\"}", "not JSON", { 0 } },
 	};
 	struct rmb_command cmd;
+	uint8_t uuid[16];
 	char why[128];
 	size_t i;
 	int err;
@@ -266,6 +342,10 @@ static void commands(void)
 				 cmd.has_deadline == rows[i].cmd.has_deadline &&
 				 cmd.deadline_ms == rows[i].cmd.deadline_ms &&
 				 cmd.force == rows[i].cmd.force && cmd.wait == rows[i].cmd.wait);
+		/* In the rows .uuid says no more than that there is one: it is UUID. */
+		if (rows[i].cmd.uuid[0])
+			UNIT_ROW(rows[i].line, !rmb_uuid_parse(UUID, uuid) &&
+						       !memcmp(cmd.uuid, uuid, sizeof(uuid)));
 	}
 }
 
@@ -366,6 +446,8 @@ CU_TestInfo unit_tests[] = {
 	{ "sizes as text", size_texts },
 	{ "durations", durations },
 	{ "settings", settings },
+	{ "UUIDs", uuids },
+	{ "many shared file systems", many_shared },
 	{ "names of settings", setting_names },
 	{ "file of settings", file_of_settings },
 	{ "commands", commands },
