@@ -403,7 +403,8 @@ static bool step_out(struct rmk_share *share, struct core_msg *msg)
 	bool say = false;
 
 	lockdep_assert_held(&share->all->lock);
-	if (share->ending && share->state == JOINED)
+	/* what was flushed before the end is flushed: the donor hears of it before of the end */
+	if (share->ending && share->state == JOINED && !share->nflush && !share->flush_all)
 		leave(share, true);
 	if (share->state == LEAVING && !share->users) {
 		say = share->tell;
@@ -467,6 +468,7 @@ static bool step(struct rmk_share *share)
 	struct core_msg msg;
 	bool say, over;
 
+	send_flushes(share);
 	spin_lock_irq(&all->lock);
 	say = step_out(share, &msg) || step_in(share, &msg) || step_slots(share, &msg);
 	s = share->view.session;
@@ -474,7 +476,6 @@ static bool step(struct rmk_share *share)
 	spin_unlock_irq(&all->lock);
 	if (say)
 		send(s, &msg);
-	send_flushes(share);
 	return !over;
 }
 
