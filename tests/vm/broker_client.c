@@ -315,6 +315,8 @@ static const char *test_revoke_away(void)
 	NEED(c && borrow(c, &g) && borrow(c, &late));
 	session = c->rep.session;
 	bconn_close(c);
+	/* Before it has noticed, the donor would say it to who is not there any more. */
+	NEED(bt_answer_becomes("{\"command\":\"clients\"}", "\"state\":\"orphaned\""));
 	snprintf(command, sizeof(command),
 		 "{\"command\":\"revoke\",\"slab\":%llu,\"force\":true,\"wait\":true}",
 		 (unsigned long long)g.grant.slab_id);

@@ -69,6 +69,19 @@ bool bt_operate(const char *command, const char *words)
 	return says;
 }
 
+/* No event tells of the daemon's state: look every 20 ms. */
+bool bt_answer_becomes(const char *command, const char *words)
+{
+	int left = BORROWER_WAIT / 20;
+
+	while (!bt_operate(command, words)) {
+		if (!left--)
+			return false;
+		bt_nap_ms(20);
+	}
+	return true;
+}
+
 long long bt_status(const char *key)
 {
 	FILE *stream = bt_control_send("{\"command\":\"status\"}");
@@ -83,14 +96,10 @@ long long bt_status(const char *key)
 
 bool bt_status_becomes(const char *key, long long value)
 {
-	int left = BORROWER_WAIT / 20;
+	char words[96];
 
-	while (bt_status(key) != value) {
-		if (!left--)
-			return false;
-		bt_nap_ms(20);
-	}
-	return true;
+	snprintf(words, sizeof(words), "\"%s\":%lld,", key, value);
+	return bt_answer_becomes("{\"command\":\"status\"}", words);
 }
 
 bool bt_unshare(void)

@@ -38,9 +38,11 @@ FILE *bt_control_send(const char *command);
 bool bt_control_says(FILE *stream, const char *words);
 /* Send a command; does the first line of the answer hold these words? */
 bool bt_operate(const char *command, const char *words);
+/* The same, tried for a bounded time. */
+bool bt_answer_becomes(const char *command, const char *words);
 /* A number of the daemon's status; -1: it has none of that name. */
 long long bt_status(const char *key);
-/* No event tells of the daemon's state: look every 20 ms, for a bounded time. */
+/* Wait for such a number, for a bounded time. */
 bool bt_status_becomes(const char *key, long long value);
 /* Deny what tests have allowed. */
 bool bt_unshare(void);
