@@ -1,0 +1,111 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-2.0-only
+"""Programs on libramster-rdma against ramsterd, while the operator takes memory back.
+
+    node1: ramsterd, ramsterctl             node2: library-client
+           10.7.7.1        <------- verbs -------  checks every byte it gets
+
+Usage: test_library.py [TEST...]   (names of library_client.c's tests)
+RAMSTER_BUILD is the build tree to take the programs from.
+"""
+import json
+import os
+import sys
+import time
+
+from lab import scenario, uml_node
+
+PROGRAMS = scenario.build_directory() / "rdma-broker"
+CLIENT = scenario.build_directory() / "libramster-rdma/library-client"
+CTL = f"{PROGRAMS}/ramsterctl"
+OPTIONS = "--heartbeat=300ms --grace=2s --donate=48M"
+PLAIN = ("basics", "arguments", "sizes", "vectors", "queue", "threads")
+
+failures = []
+
+
+def say(ok, what, detail=""):
+    """One line per check; the detail of a failure below it."""
+    print(f"{'ok' if ok else 'NOT OK'} - {what}", flush=True)
+    if not ok:
+        failures.append(what)
+        print("    " + detail.strip().replace("\n", "\n    "), flush=True)
+
+
+def start_donor(node, options=OPTIONS):
+    """Run ramsterd; returns its job when it answers."""
+    job = node.spawn(f"exec {PROGRAMS}/ramsterd {options}")
+    scenario.wait_during(job, "it answers", lambda: not node.sh(f"{CTL} status")[0], 20)
+    return job
+
+
+def report(code, output, test):
+    """The checks of the client's output, and its end."""
+    for line in output.splitlines():
+        if line.startswith(("ok - ", "not ok - ")):
+            say(line.startswith("ok"), f"{test}: {line.split(' - ', 1)[1]}", output)
+        elif line.startswith("# "):
+            print(f"  {line}", flush=True)
+    say(code == 0, f"{test}: ends well", f"exit code {code}\n{output}")
+
+
+def start_client(node, donor, test, seconds):
+    """Run a test that goes on while the operator acts; returns its job when it is ready."""
+    job = node.spawn(f"exec {CLIENT} {donor.ip} seconds={seconds} {test}")
+    scenario.wait_during(job, "ready", lambda: "ready" in job.output(), 30)
+    return job
+
+
+def granted(node):
+    """Bytes that the donor has lent."""
+    return json.loads(node.check(f"{CTL} status --json"))["granted_bytes"]
+
+
+def test_revoke(donor, client):
+    """Most of the donation is asked back and given again, then all of it."""
+    job = start_client(client, donor, "revoke", 8)
+    scenario.wait_during(job, "slabs are lent", lambda: granted(donor) > 4 << 20)
+    for size in ("40M", "10M", "48M"):
+        time.sleep(1)  # of load
+        code, output = donor.sh(f"{CTL} revoke {size} --deadline 5s", timeout=60)
+        say(code == 0 and "of which 0 B were fenced" in output, f"revoke {size} under load",
+            output)
+        donor.check(f"{CTL} donate {size}")
+    report(*job.wait(60), "revoke")
+
+
+def test_killed(donor, client, daemon):
+    """The donor dies under load and comes back."""
+    job = start_client(client, donor, "killed", 8)
+    scenario.wait_during(job, "slabs are lent", lambda: granted(donor) > 4 << 20)
+    time.sleep(1)  # of load
+    daemon.kill()
+    daemon.wait(10)
+    daemon = start_donor(donor)
+    report(*job.wait(90), "killed")
+    return daemon
+
+
+def main():
+    wire = os.environ.get("RAMSTER_WIRE", "rxe")
+    names = sys.argv[1:] or [*PLAIN, "revoke", "killed"]
+    with uml_node.Pair(wire=wire, name=f"library-{wire}") as (donor, client):
+        daemon = start_donor(donor)
+        for name in names:
+            if name == "revoke":
+                test_revoke(donor, client)
+            elif name == "killed":
+                daemon = test_killed(donor, client, daemon)
+            else:
+                report(*client.sh(f"exec {CLIENT} {donor.ip} {name}", timeout=240), name)
+        _, left = scenario.wait_for("all slabs come back", lambda: not granted(donor), 20)
+        print(f"  the last slab came back after {left:.1f} s")
+        daemon.kill("TERM")
+        for node in (donor, client):
+            say(not node.warnings(), f"{node.name}: no kernel warning",
+                "\n".join(node.warnings()))
+    return 1 if failures else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
