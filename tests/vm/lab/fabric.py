@@ -35,14 +35,15 @@ class Fabric(scenario.Scenario):
     both: every machine is donor and borrower (borrowers is ignored). donate: what each donor
     lends at once. mem: MiB of RAM of each machine. cpus: of each. daemon_options: more for
     ramsterd. tools: programs of tests/vm/*.c that the guests need. donor_kernel: another kernel
-    for the donors, on machines of the usual size.
+    for the donors, on machines of the usual size. more: other options of Machine, for the
+    borrowers.
     """
 
     module = "/share/ramster_rdma.ko"
 
     def __init__(self, kernel="61", donors=1, borrowers=1, donate="64M", both=False, mem=384,
                  daemon_options="", name=None, tools=("swaptest",), cpus=1,
-                 donor_kernel=None):
+                 donor_kernel=None, more=None):
         super().__init__()
         self.name = name or f"{Path(sys.argv[0]).stem}-{kernel}"
         self.logs = TREE / "build/lab/logs" / self.name
@@ -57,7 +58,9 @@ class Fabric(scenario.Scenario):
         self.machines = []
         for i, label in enumerate(labels):
             options = {"kernel": kernel, "mem": mem, "cpus": cpus}
-            if donor_kernel and i < donors:
+            if i >= donors:
+                options |= more or {}
+            elif donor_kernel:
                 options = {"kernel": donor_kernel}
             self.machines.append(Machine(label, share=self.share, log_dir=self.logs, number=i + 1,
                                          net=self._segment.netdev(i), **options))

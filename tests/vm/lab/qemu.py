@@ -27,6 +27,11 @@ QEMU = "qemu-system-x86_64"
 # CPU model with AVX makes the guest pick code that is slow to translate.
 EMULATED = ["-accel", "tcg,thread=multi,tb-size=256", "-cpu", "Nehalem"]
 VIRTUALISED = ["-accel", "kvm", "-cpu", "host"]
+# The guest's clock counts its instructions, whatever the host is busy with; idle it follows the
+# host's. One takes so many ns: 8 is what an emulated CPU about does.
+INSTRUCTION_NS = 8
+COUNTED = ["-accel", "tcg,thread=single,tb-size=256", "-cpu", "Nehalem",
+           "-icount", f"shift={INSTRUCTION_NS.bit_length() - 1}"]
 CMDLINE = ("console=ttyS0 loglevel=5 panic=-1 oops=continue nokaslr no5lvl mitigations=off nopti "
            "random.trust_cpu=on tsc=reliable no_timer_check audit=0 selinux=0 apparmor=0 "
            "nowatchdog net.ifnames=0")
@@ -149,10 +154,11 @@ class Machine:
     """One guest. share: host directory for /share. log_dir: where the console goes.
     net: QEMU -netdev options without the id, or None; number: last byte of its addresses and
     of its MAC. mem in MiB. cpus: of the guest; more than one is slow
-    unless KVM works. disks: image files, in order from /dev/vdc."""
+    unless KVM works. disks: image files, in order from /dev/vdc. counted: its time is its
+    instructions (INSTRUCTION_NS each), for measurements."""
 
     def __init__(self, name, kernel, share, log_dir, number=1, net=None, mem=384, rxe=True,
-                 append="", disks=(), cpus=1):
+                 append="", disks=(), cpus=1, counted=False):
         self.name = name
         self.kernel = kernel
         self.ip = f"10.9.0.{number}"
@@ -165,6 +171,7 @@ class Machine:
         self._append = f"lab.name={name} lab.ip={number} lab.rxe={int(rxe)} {append}"
         self._disks = disks
         self._cpus = cpus
+        self._counted = counted
         self._numbers = itertools.count()
         self._send_lock = threading.Lock()
         self._jobs, self._ready = {}, None
@@ -174,7 +181,8 @@ class Machine:
         entry = kernels.prepare(self.kernel)
         command = [
             QEMU, "-nodefaults", "-no-user-config", "-display", "none", "-machine", "q35",
-            *_cpu_options(self.kernel), "-smp", str(self._cpus), "-m", str(self._mem), "-no-reboot",
+            *(COUNTED if self._counted else _cpu_options(self.kernel)),
+            "-smp", str(self._cpus), "-m", str(self._mem), "-no-reboot",
             "-kernel", str(entry / "vmlinux"), "-initrd", str(entry / "initrd"),
             "-append", f"{CMDLINE} {self._append}", "-serial", "chardev:console",
             "-chardev", f"file,id=console,path={self.console},append=on",
