@@ -3,7 +3,7 @@
  * Borrowers, good and bad, against a running ramsterd.
  *
  *   broker_client ADDRESS SOCKET [TEST...]
- *   broker_client ADDRESS SOCKET hold
+ *   broker_client ADDRESS SOCKET hold | share-in
  *
  * After every test a well-behaved borrower must be served as if nothing had
  * been. Expects --heartbeat and --grace of at most 2 s, --max-lanes=4,
@@ -659,6 +659,8 @@ int main(int argc, char **argv)
 	bt_socket = argv[2];
 	if (argc == 4 && !strcmp(argv[3], "hold"))
 		return hold();
+	if (argc == 4 && !strcmp(argv[3], "share-in"))
+		return bt_share_in();
 	failed = run_list(tests, argc, argv, &n);
 	failed += run_list(bt_share_tests, argc, argv, &n);
 	printf("1..%u\n", n);

@@ -701,6 +701,18 @@ static const char *test_share_reconnect(void)
 	return NULL;
 }
 
+int bt_share_in(void)
+{
+	struct sharer a;
+	struct core_msg msg;
+
+	if (!enter(&a, 9))
+		return 1;
+	while (bconn_recv(a.c, &msg, BORROWER_WAIT) != -EPIPE)
+		;
+	return 0;
+}
+
 const struct broker_test bt_share_tests[] = {
 	{ "share", test_share },
 	{ "share-zero", test_share_zero },

@@ -26,6 +26,8 @@ struct broker_test {
 
 extern const char *bt_address, *bt_socket; /* the daemon's, and its control socket */
 extern const struct broker_test bt_share_tests[];
+/* Not a test: join the share and stay, whatever the donor says, until the session ends. */
+int bt_share_in(void);
 
 /* A connection that is closed when the test ends. */
 struct bconn *bt_fresh(void);

@@ -24,6 +24,8 @@ SOCKET = "/run/ramster/ramsterd.sock"
 CTL = f"{PROGRAMS}/ramsterctl"
 OPTIONS = "--heartbeat=300ms --grace=2s --max-lanes=4 --quota=40M --donate=48M"
 MIB = 1 << 20
+UUID = "77777777-7777-7777-7777-777777777777" # as in broker_shares.c
+OTHER = "88888888-8888-8888-8888-888888888888"
 RELAY_PORT = 7471
 RELAY_SOCKET = "/run/relay.sock"
 
@@ -42,6 +44,27 @@ COMMANDS = (
     ("revoke 1x", 2, "not a size"),
     ("revoke 1M --deadline 1y", 2, "not a time"),
     ("donate", 2, "say how much"),
+    ("shared list", 0, "no file system is shared"),
+    (f"shared deny {UUID}", 1, "is not allowed to be shared"),
+    (f"shared allow {UUID}", 0, "256 MiB of the donation"),
+    (f"shared allow {UUID} 16M", 0, "16 MiB of the donation"),
+    (f"shared allow {UUID.upper()}", 0, "16 MiB of the donation"),
+    (f"shared allow {OTHER} 1G", 0, "1 GiB of the donation"),
+    ("shared list", 0, OTHER),
+    ("shared list --json", 0, '"allowed_bytes":16777216'),
+    ("status", 0, "2 are allowed"),
+    (f"shared deny {UUID} --deadline 1s", 0, "done: 0 B back"),
+    (f"shared deny {OTHER} --no-wait", 0, "is not shared any more"),
+    ("shared list", 0, "no file system is shared"),
+    (f"shared allow {UUID} 3M", 2, "not a power of two"),
+    (f"shared allow {UUID} 2G", 2, "not a power of two"),
+    (f"shared allow {UUID} big", 2, "not a size"),
+    (f"shared allow {UUID} 1M 1M", 2, "unexpected"),
+    (f"shared allow {UUID} 1M --force", 2, "say allow"),
+    ("shared allow sda1", 2, "not the UUID of a file system"),
+    ("shared allow", 2, "say allow"),
+    ("shared lend", 2, "none of allow, deny and list"),
+    ("shared", 2, "say allow"),
     ("fly", 2, "unknown command"),
     ("--socket /nowhere status", 1, "is it running"),
 )
@@ -145,6 +168,14 @@ def status(node):
     return json.loads(node.check(f"{CTL} status --json"))
 
 
+def wait_status(node, **wanted):
+    """Until the status has these values; what it was last, if not in time, is an error."""
+    deadline = time.monotonic() + 20
+    while any((now := status(node))[key] != value for key, value in wanted.items()):
+        if time.monotonic() > deadline:
+            raise uml_node.LabError(f"not {wanted}: {now}")
+
+
 def start(node, options=OPTIONS):
     """Run ramsterd; returns its job when it answers."""
     job = node.spawn(f"exec {PROGRAMS}/ramsterd {options}")
@@ -223,6 +254,33 @@ def test_memory(node):
     node.check(f"{CTL} donate 48M")
 
 
+def test_shared(node):
+    """Memory of a share: made when somebody joins, kept without members, back when denied."""
+    before = status(node)
+    node.check(f"{CTL} shared allow {UUID} 32M")
+    say(status(node)["rss_bytes"] - before["rss_bytes"] < 2 * MIB, "allowing takes no memory")
+    sharer = node.spawn(f"exec {PROGRAMS}/broker-client {node.ip} {SOCKET} share-in")
+    wait_status(node, share_members=1)
+    grown = status(node)["rss_bytes"] - before["rss_bytes"]
+    # 48 bytes of directory and some 30 of books for each page, where they are touched.
+    say(32 * MIB <= grown <= 36 * MIB, "a share of 32 MiB is resident", f"{grown} bytes more")
+    sharer.kill("KILL")
+    wait_status(node, share_members=0)
+    now = status(node)
+    say(now["granted_bytes"] == 32 * MIB == now["shared_bytes"], "and stays without members",
+        str(now))
+    code, output = node.sh(f"{CTL} revoke 16M")
+    say(code == 0 and "done: 16 MiB back" in output and status(node)["shared_bytes"],
+        "a revoke takes what nobody has first", output)
+    code, output = node.sh(f"{CTL} revoke 1M")
+    say(code == 0 and f"share {UUID} (32 MiB) released" in output, "then shares", output)
+    now = status(node)
+    say(now["rss_bytes"] - before["rss_bytes"] < 2 * MIB and not now["granted_bytes"],
+        "and none of it stays resident", str(now))
+    node.check(f"{CTL} donate 17M")
+    node.check(f"{CTL} shared deny {UUID}")
+
+
 def test_stop(node, job):
     """A stop asks back, waits no longer than it said, and leaves nothing."""
     code, seconds, output = end(job, 30)
@@ -239,6 +297,15 @@ def test_stop(node, job):
         f"{code} {seconds:.1f} s\n{output}")
     say("ERROR: AddressSanitizer" not in output and "LeakSanitizer" not in output,
         "no sanitizer report", output)
+    job = start(node, OPTIONS + f" --stop-deadline=1s --shared='{UUID} 1M' --shared={OTHER}")
+    say(status(node)["shares_allowed"] == 2, "two shared file systems by the command line")
+    node.spawn(f"exec {PROGRAMS}/broker-client {node.ip} {SOCKET} share-in")
+    wait_status(node, share_members=1)
+    code, seconds, output = end(job, 30)
+    say(code == 0 and 0.5 < seconds < 10, "stop while a borrower stays in a share",
+        f"{code} {seconds:.1f} s\n{output}")
+    code, output = node.sh(f"{PROGRAMS}/ramsterd --shared='{UUID} 3M'")
+    say(code == 2 and "out of range" in output, "a share of no size is refused", output)
     job = start(node)
     say(status(node)["donation_bytes"] == 48 * MIB, "it starts again")
     end(job, 10, "KILL")
@@ -280,6 +347,7 @@ def main():
             test_borrowers(node, other, sys.argv[1:])
             if len(sys.argv) == 1:
                 test_memory(node)
+                test_shared(node)
                 test_stop(node, job)
         finally:
             if job.running():
