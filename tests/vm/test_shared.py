@@ -19,9 +19,9 @@ from lab.scenario import SYSFS, expect, run, say, wait_during, wait_for
 
 CASES = ("pages", "faults", "content")
 UUID = "5ca1ab1e-0000-4000-8000-00000000cafe"
-MIB = 64            # of the file
+MIB = 32            # of the file
 PAGES = MIB * 256
-SHARE = "128M"
+SHARE = "64M"
 PATH = "/mnt/shared"
 # A MiB at a time; all at once would be a burst in which most pages find no buffer.
 LET_GO = (f"for i in $(seq 0 {MIB - 1}); do "
