@@ -16,6 +16,7 @@
 #include "verbs.h"
 
 #define RMB_REQUESTS_MAX 16 /* slab requests of one client that wait for their turn */
+#define RMB_REFUSED_MAX	 64 /* shares that it is known to have been refused, and why */
 
 /* A connection and what it is for. */
 struct rmb_link {
@@ -57,7 +58,14 @@ struct rmb_client {
 	struct rmb_client *wait_prev, *wait_next;
 	bool waiting;
 
-	struct rmb_member *members; /* its part in shares; owned by member.c */
+	/* Owned by member.c. */
+	struct rmb_member *members; /* its part in shares */
+	unsigned int n_members;
+	struct {
+		uint8_t uuid[RAMSTER_SHARE_UUID];
+		uint8_t reason;
+	} refused[RMB_REFUSED_MAX]; /* JOINs, the last ones */
+	unsigned int n_refused;	    /* since the session began */
 
 	UT_hash_handle hh; /* by session */
 };

@@ -90,13 +90,13 @@ void ctl_show_clients(json_t *answer)
 		puts("no clients");
 		return;
 	}
-	printf("%-28s %-9s %-8s %10s %6s %11s %10s  %s\n", "CLIENT", "STATE", "DEVICE", "GRANTED",
-	       "SLABS", "PAGES", "SILENT", "LANES (demand bulk write)");
+	printf("%-28s %-9s %-8s %10s %6s %6s %11s %10s  %s\n", "CLIENT", "STATE", "DEVICE",
+	       "GRANTED", "SLABS", "SHARES", "PAGES", "SILENT", "LANES (demand bulk write)");
 	json_array_foreach(list, i, client)
-		printf("%-28s %-9s %-8s %10s %6lld %11lld %9.1fs  %lld %lld %lld\n",
+		printf("%-28s %-9s %-8s %10s %6lld %6lld %11lld %9.1fs  %lld %lld %lld\n",
 		       text(client, "peer"), text(client, "state"), text(client, "device"),
 		       size_of(client, "granted_bytes"), (long long)number(client, "slabs"),
-		       (long long)number(client, "used_pages"),
+		       (long long)number(client, "shares"), (long long)number(client, "used_pages"),
 		       (double)number(client, "silent_ms") / 1000,
 		       (long long)number(client, "demand_lanes"),
 		       (long long)number(client, "bulk_lanes"),

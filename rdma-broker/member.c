@@ -47,6 +47,7 @@ static void member_out(struct rmb_member *member)
 	if (member->state == RMB_MEMBER_JOINING)
 		DL_DELETE2(all->joining, member, turn_prev, turn_next);
 	DL_DELETE2(member->client->members, member, client_prev, client_next);
+	member->client->n_members--;
 	member->client = NULL;
 	member->state = RMB_MEMBER_LEAVING;
 	member->share->n_members--;
@@ -172,16 +173,41 @@ static struct rmb_member *member_create(struct rmb_share *share, struct rmb_clie
 	share->n_members++;
 	DL_APPEND(share->members, member);
 	DL_APPEND2(client->members, member, client_prev, client_next);
+	client->n_members++;
 	DL_APPEND2(share->all->joining, member, turn_prev, turn_next);
 	rmb_shares_wake(share->all);
 	return member;
+}
+
+/*
+ * No, and a line in the log if that is news: a borrower asks again and again, for it is
+ * not told when a file system is allowed.
+ */
+static void refuse(struct rmb_client *client, const struct core_msg *msg, enum ramster_reason why)
+{
+	unsigned int i, known = client->n_refused;
+	char uuid[RMB_UUID_STR];
+
+	say_leave(client, msg->join.share, 0, why);
+	if (known > RMB_REFUSED_MAX)
+		known = RMB_REFUSED_MAX;
+	for (i = 0; i < known; i++)
+		if (!memcmp(client->refused[i].uuid, msg->join.uuid, RAMSTER_SHARE_UUID))
+			break;
+	if (i < known && client->refused[i].reason == why)
+		return;
+	if (i == known)
+		i = client->n_refused++ % RMB_REFUSED_MAX;
+	memcpy(client->refused[i].uuid, msg->join.uuid, RAMSTER_SHARE_UUID);
+	client->refused[i].reason = (uint8_t)why;
+	rmb_log_limited(LOG_INFO, "%s may not join share %s: %s", rmb_client_name(client),
+			rmb_uuid_format(msg->join.uuid, uuid), core_reason_name(why));
 }
 
 static const char *on_join(struct rmb_shares *all, struct rmb_client *client,
 			   const struct core_msg *msg)
 {
 	struct rmb_share *share = rmb_shares_find(all, msg->join.uuid);
-	char uuid[RMB_UUID_STR];
 	enum ramster_reason why;
 
 	if (!rmb_client_token(client))
@@ -192,9 +218,7 @@ static const char *on_join(struct rmb_shares *all, struct rmb_client *client,
 	if (why == RAMSTER_REASON_NONE && !member_create(share, client, msg->join.share))
 		why = RAMSTER_REASON_MEMORY;
 	if (why != RAMSTER_REASON_NONE) {
-		rmb_log_limited(LOG_INFO, "%s may not join share %s: %s", rmb_client_name(client),
-				rmb_uuid_format(msg->join.uuid, uuid), core_reason_name(why));
-		say_leave(client, msg->join.share, 0, why);
+		refuse(client, msg, why);
 		return NULL;
 	}
 	/* The first one of another state of the file system: the pages are of no use. */

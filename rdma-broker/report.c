@@ -127,7 +127,7 @@ json_t *rmb_report_clients(const struct rmb_daemon *daemon)
 	HASH_ITER(hh, daemon->clients.sessions, client, tmp) {
 		id_format(client->id, id);
 		json_array_append_new(list,
-				      json_pack("{s:s, s:s, s:s, s:s, s:I, s:i, s:i, s:i, s:i, s:I, s:I, s:I, s:I, s:I}",
+				      json_pack("{s:s, s:s, s:s, s:s, s:I, s:i, s:i, s:i, s:i, s:I, s:I, s:I, s:I, s:I, s:i}",
 						"peer", client->peer, "device", client->device,
 						"id", id, "state",
 						client->control ? "live" : "orphaned",
@@ -140,7 +140,8 @@ json_t *rmb_report_clients(const struct rmb_daemon *daemon)
 						(json_int_t)client->msgs_in, "messages_out",
 						(json_int_t)client->msgs_out, "silent_ms",
 						ms_since(daemon, client->heard_us), "age_ms",
-						ms_since(daemon, client->since_us)));
+						ms_since(daemon, client->since_us), "shares",
+						client->n_members));
 	}
 	return json_pack("{s:b, s:o}", "ok", 1, "clients", list);
 }
