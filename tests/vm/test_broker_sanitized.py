@@ -63,8 +63,9 @@ def main():
         while donor.sh(f"{ENVIRONMENT} ramsterctl status")[0]:
             if time.monotonic() > deadline or not daemon.running():
                 raise qemu.LabError(f"ramsterd does not come up:\n{daemon.output()}")
-        code, output = donor.sh(f"{ENVIRONMENT} broker-client {donor.ip} /run/ramster/ramsterd.sock "
-                                f"{' '.join(sys.argv[1:])}", timeout=900)
+        code, output = donor.sh(f"{ENVIRONMENT} broker-client {donor.ip} "
+                                f"/run/ramster/ramsterd.sock {' '.join(sys.argv[1:])}",
+                                timeout=900)
         for line in output.splitlines():
             if line.startswith(("ok", "not ok")):
                 say(line.startswith("ok"), line.split(" - ", 1)[1], output)
