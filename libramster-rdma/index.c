@@ -355,23 +355,43 @@ bool rmr_index_test_used(struct rmr_index *x, const struct rmr_key *key)
 
 /* ---- looking ---- */
 
+/* Up to max of a chain; *more: there were others. */
+static u32 walk_chain(const struct chain *chain, enum core_where where, struct rmr_key *keys,
+		      struct core_entry *entries, u32 max, bool *more)
+{
+	struct node *node;
+	u32 n = 0;
+
+	*more = false;
+	LIST_FOREACH(node, chain, by_page) {
+		if (core_entry_where(node->entry) != where)
+			continue;
+		*more = n == max;
+		if (*more)
+			break;
+		keys[n].pool = node->pool;
+		keys[n].object = node->object;
+		keys[n].index = node->index;
+		entries[n++] = node->entry;
+	}
+	return n;
+}
+
 u32 rmr_index_walk(struct rmr_index *x, u32 shard, u32 *bucket, enum core_where where,
 		   struct rmr_key *keys, struct core_entry *entries, u32 max)
 {
 	struct rmr_shard *s = &x->shards[shard];
-	struct node *node;
-	u32 n = 0;
+	u32 n = 0, got;
+	bool more;
 
 	pthread_mutex_lock(&s->lock);
-	for (; *bucket < s->buckets && n < max && s->pages[where]; ++*bucket) {
-		LIST_FOREACH(node, &s->by_page[*bucket], by_page) {
-			if (core_entry_where(node->entry) != where || n == max)
-				continue;
-			keys[n].pool = node->pool;
-			keys[n].object = node->object;
-			keys[n].index = node->index;
-			entries[n++] = node->entry;
-		}
+	while (*bucket < s->buckets && s->pages[where]) {
+		got = walk_chain(&s->by_page[*bucket], where, keys + n, entries + n, max - n,
+				 &more);
+		if (more && n)
+			break; /* next time, from its beginning */
+		n += got;
+		++*bucket;
 	}
 	if (*bucket >= s->buckets || !s->pages[where])
 		*bucket = ~0u;

@@ -70,7 +70,8 @@ bool rmr_index_test_used(struct rmr_index *x, const struct rmr_key *key);
 
 /*
  * Walk: the keys of up to max pages in a shard that lie at where, from the bucket *bucket on,
- * which moves on; ~0 when the shard is done. Returns how many.
+ * which moves on; ~0 when the shard is done. Returns how many. Of a bucket with more than
+ * max of them it tells max.
  */
 u32 rmr_index_walk(struct rmr_index *x, u32 shard, u32 *bucket, enum core_where where,
 		   struct rmr_key *keys, struct core_entry *entries, u32 max);

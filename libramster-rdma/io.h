@@ -15,6 +15,11 @@
 struct rmr;
 struct rmr_caller;
 
+/* Between two tries of what waits, should nobody tell of a change. */
+#define RMR_RETRY_MS 10
+/* Polls between two looks at the clock, which may be a system call: some 10 us. */
+#define RMR_SPINS 1024
+
 enum rmr_verb {
 	RMR_OP_GET,
 	RMR_OP_PUT,
@@ -72,6 +77,7 @@ struct rmr_caller {
 	struct rmr_ops ended; /* finished, not asked for; of queues */
 	bool keeps_ended;
 	u64 retry_at;		    /* ms */
+	u32 vain_spins, no_spins;   /* see rmr_io_may_spin() */
 	u32 epoch;		    /* of rmr.epoch, when todo was last tried */
 	u64 counters[RMR_COUNTERS]; /* atomic, written by the owner */
 };
@@ -109,6 +115,13 @@ void rmr_io_arm(struct rmr_caller *c);
 void rmr_io_wait(struct rmr_caller *c, struct rmr_op *op);
 /* Sleep until there may be progress, or for timeout_ms; rmr_io_arm() before. */
 void rmr_io_sleep(struct rmr_caller *c, u32 timeout_ms);
+
+/*
+ * Should the caller poll on the spot? Not if that was in vain lately: the wire is slow, or
+ * the processor is wanted by others. What came of it is to be said.
+ */
+bool rmr_io_may_spin(struct rmr_caller *c);
+void rmr_io_spun(struct rmr_caller *c, bool in_vain);
 
 /* Let go of what an entry that left the index names. */
 void rmr_io_free_entry(struct rmr *r, struct core_entry e);

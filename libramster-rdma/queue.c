@@ -117,22 +117,46 @@ int rmr_queue_arm(struct rmr_queue *q)
 	return !TAILQ_EMPTY(&q->caller.ended);
 }
 
-int rmr_queue_wait(struct rmr_queue *q, struct rmr_done *done, int max, uint32_t timeout_ms)
+/* Poll until something has ended or poll_us has passed, looking at the clock now and then. */
+static int spin(struct rmr_queue *q, struct rmr_done *done, int max)
 {
-	u64 now = rmr_now_us(), spin_until = now + q->caller.r->options.poll_us,
-	    deadline = now + timeout_ms * 1000ull;
-	int n;
+	u64 end = 0, now;
+	int i, n;
 
 	for (;;) {
+		for (i = 0; i < RMR_SPINS; i++) {
+			n = rmr_queue_poll(q, done, max);
+			if (n || !q->busy) {
+				rmr_io_spun(&q->caller, false);
+				return n;
+			}
+		}
+		now = rmr_now_us();
+		if (!end)
+			end = now + q->caller.r->options.poll_us;
+		if (now >= end)
+			break;
+	}
+	rmr_io_spun(&q->caller, true);
+	return 0;
+}
+
+int rmr_queue_wait(struct rmr_queue *q, struct rmr_done *done, int max, uint32_t timeout_ms)
+{
+	int n = rmr_io_may_spin(&q->caller) ? spin(q, done, max) : rmr_queue_poll(q, done, max);
+	u64 deadline, now;
+
+	if (n || !q->busy)
+		return n;
+	now = rmr_now_ms();
+	for (deadline = now + timeout_ms; now < deadline; now = rmr_now_ms()) {
+		if (!rmr_queue_arm(q))
+			rmr_io_sleep(&q->caller, (u32)(deadline - now));
 		n = rmr_queue_poll(q, done, max);
 		if (n || !q->busy)
 			return n;
-		now = rmr_now_us();
-		if (now >= deadline)
-			return 0;
-		if (now >= spin_until && !rmr_queue_arm(q))
-			rmr_io_sleep(&q->caller, (u32)((deadline - now) / 1000 + 1));
 	}
+	return 0;
 }
 
 int rmr_queue_fd(const struct rmr_queue *q)

@@ -15,10 +15,12 @@ import time
 
 from lab import scenario, uml_node
 
-PROGRAMS = scenario.build_directory() / "rdma-broker"
-CLIENT = scenario.build_directory() / "libramster-rdma/library-client"
-CTL = f"{PROGRAMS}/ramsterctl"
-OPTIONS = "--heartbeat=300ms --grace=2s --donate=48M"
+BUILD = scenario.build_directory()
+# how the programs are called; test_library_sanitized.py has them elsewhere
+DAEMON = f"{BUILD}/rdma-broker/ramsterd"
+CTL = f"{BUILD}/rdma-broker/ramsterctl"
+CLIENT = f"{BUILD}/libramster-rdma/library-client"
+OPTIONS = "--heartbeat=1s --grace=4s --donate=48M"
 PLAIN = ("basics", "arguments", "sizes", "vectors", "queue", "threads")
 
 failures = []
@@ -34,7 +36,7 @@ def say(ok, what, detail=""):
 
 def start_donor(node, options=OPTIONS):
     """Run ramsterd; returns its job when it answers."""
-    job = node.spawn(f"exec {PROGRAMS}/ramsterd {options}")
+    job = node.spawn(f"exec {DAEMON} {options}")
     scenario.wait_during(job, "it answers", lambda: not node.sh(f"{CTL} status")[0], 20)
     return job
 
@@ -51,7 +53,7 @@ def report(code, output, test):
 
 def start_client(node, donor, test, seconds):
     """Run a test that goes on while the operator acts; returns its job when it is ready."""
-    job = node.spawn(f"exec {CLIENT} {donor.ip} seconds={seconds} {test}")
+    job = node.spawn(f"exec env {CLIENT} {donor.ip} seconds={seconds} {test}")
     scenario.wait_during(job, "ready", lambda: "ready" in job.output(), 30)
     return job
 
@@ -61,9 +63,9 @@ def granted(node):
     return json.loads(node.check(f"{CTL} status --json"))["granted_bytes"]
 
 
-def test_revoke(donor, client):
+def test_revoke(donor, client, seconds=8):
     """Most of the donation is asked back and given again, then all of it."""
-    job = start_client(client, donor, "revoke", 8)
+    job = start_client(client, donor, "revoke", seconds)
     scenario.wait_during(job, "slabs are lent", lambda: granted(donor) > 4 << 20)
     for size in ("40M", "10M", "48M"):
         time.sleep(1)  # of load
@@ -71,18 +73,18 @@ def test_revoke(donor, client):
         say(code == 0 and "of which 0 B were fenced" in output, f"revoke {size} under load",
             output)
         donor.check(f"{CTL} donate {size}")
-    report(*job.wait(60), "revoke")
+    report(*job.wait(seconds + 120), "revoke")
 
 
-def test_killed(donor, client, daemon):
+def test_killed(donor, client, daemon, seconds=8):
     """The donor dies under load and comes back."""
-    job = start_client(client, donor, "killed", 8)
+    job = start_client(client, donor, "killed", seconds)
     scenario.wait_during(job, "slabs are lent", lambda: granted(donor) > 4 << 20)
     time.sleep(1)  # of load
     daemon.kill()
     daemon.wait(10)
     daemon = start_donor(donor)
-    report(*job.wait(90), "killed")
+    report(*job.wait(seconds + 120), "killed")
     return daemon
 
 
@@ -97,7 +99,7 @@ def main():
             elif name == "killed":
                 daemon = test_killed(donor, client, daemon)
             else:
-                report(*client.sh(f"exec {CLIENT} {donor.ip} {name}", timeout=240), name)
+                report(*client.sh(f"exec env {CLIENT} {donor.ip} {name}", timeout=240), name)
         _, left = scenario.wait_for("all slabs come back", lambda: not granted(donor), 20)
         print(f"  the last slab came back after {left:.1f} s")
         daemon.kill("TERM")
