@@ -195,8 +195,17 @@ static int set_options(struct rmr *r, const struct rmr_options *options)
 	return 0;
 }
 
-/* In this order things come up; those before stop when one does not. */
-static int start_parts(struct rmr *r, const char *donors)
+/* What threads of the program have left here. Theirs to free no more: the key is gone. */
+static void free_threads(struct rmr *r)
+{
+	struct rmr_caller *c;
+
+	while ((c = TAILQ_FIRST(&r->callers)))
+		thread_free((char *)c - offsetof(struct rmr_thread, caller));
+}
+
+/* Books first, then threads, which find all books in order. */
+static int init_parts(struct rmr *r, const char *donors)
 {
 	const struct rmr_remote_params p = {
 		.donors = donors,
@@ -214,20 +223,39 @@ static int start_parts(struct rmr *r, const char *donors)
 	err = rmr_index_init(&r->index, rmr_io_hold, r);
 	if (err)
 		goto no_index;
-	err = rmr_mover_start(&r->mover, r);
-	if (err)
-		goto no_mover;
-	err = rmr_remote_start(&r->remote, &p);
+	err = rmr_remote_init(&r->remote, &p);
+	if (!err)
+		err = rmr_mover_init(&r->mover, r);
 	if (!err)
 		return 0;
-	rmr_remote_stop(&r->remote);
-	rmr_mover_stop(&r->mover);
-	rmr_mover_uninit(&r->mover);
-	rmr_remote_free(&r->remote);
-no_mover:
+	rmr_remote_uninit(&r->remote);
 	rmr_index_uninit(&r->index, release_entry);
 no_index:
 	pthread_key_delete(r->thread_key);
+	return err;
+}
+
+/* Mirrors init_parts(). Entries name slabs, so they go first. */
+static void uninit_parts(struct rmr *r)
+{
+	pthread_key_delete(r->thread_key);
+	rmr_mover_uninit(&r->mover);
+	free_threads(r);
+	rmr_index_uninit(&r->index, release_entry);
+	rmr_remote_uninit(&r->remote);
+}
+
+static int start_parts(struct rmr *r)
+{
+	int err = rmr_mover_start(&r->mover);
+
+	if (err)
+		return err;
+	err = rmr_remote_start(&r->remote);
+	if (err) {
+		rmr_remote_stop(&r->remote);
+		rmr_mover_stop(&r->mover);
+	}
 	return err;
 }
 
@@ -245,29 +273,27 @@ int rmr_open(const char *donors, const struct rmr_options *options, struct rmr *
 	TAILQ_INIT(&r->callers);
 	TAILQ_INIT(&r->pool_list);
 	err = set_options(r, options);
-	if (!err)
-		err = start_parts(r, donors);
-	if (err) {
-		pthread_mutex_destroy(&r->lock);
-		free(r);
-		return err;
-	}
+	if (err)
+		goto free;
+	err = init_parts(r, donors);
+	if (err)
+		goto free;
+	err = start_parts(r);
+	if (err)
+		goto uninit;
 	*fabric = r;
 	return 0;
+uninit:
+	uninit_parts(r);
+free:
+	pthread_mutex_destroy(&r->lock);
+	free(r);
+	return err;
 }
 
 int rmr_wait_connected(struct rmr *r, uint32_t timeout_ms)
 {
 	return rmr_remote_wait_live(&r->remote, timeout_ms);
-}
-
-/* What threads of the program have left here. Theirs to free no more: the key is gone. */
-static void free_threads(struct rmr *r)
-{
-	struct rmr_caller *c;
-
-	while ((c = TAILQ_FIRST(&r->callers)))
-		thread_free((char *)c - offsetof(struct rmr_thread, caller));
 }
 
 void rmr_close(struct rmr *r)
@@ -276,15 +302,11 @@ void rmr_close(struct rmr *r)
 
 	rmr_remote_stop(&r->remote);
 	rmr_mover_stop(&r->mover);
-	rmr_mover_uninit(&r->mover);
-	pthread_key_delete(r->thread_key);
-	free_threads(r);
+	uninit_parts(r);
 	while ((pool = TAILQ_FIRST(&r->pool_list))) {
 		TAILQ_REMOVE(&r->pool_list, pool, link);
 		free(pool);
 	}
-	rmr_index_uninit(&r->index, release_entry);
-	rmr_remote_free(&r->remote);
 	pthread_mutex_destroy(&r->lock);
 	free(r);
 }

@@ -301,36 +301,29 @@ u32 rmr_evict(struct rmr *r, struct rmr_caller *c, u32 page_bytes)
 
 /* ---- life ---- */
 
-int rmr_mover_start(struct rmr_mover *m, struct rmr *r)
+int rmr_mover_init(struct rmr_mover *m, struct rmr *r)
 {
+	int err = rmr_caller_init(&m->caller, r, true);
 	u32 i;
-	int err;
 
+	if (err)
+		return err;
 	m->r = r;
 	pthread_mutex_init(&m->evict_lock, NULL);
 	rmr_worker_init(&m->worker, mover_turn, m);
-	err = rmr_caller_init(&m->caller, r, true);
-	if (err)
-		goto no_caller;
 	for (i = 0; i < RMR_MOVER_OPS; i++)
 		rmr_op_init(&m->ops[i], &m->caller);
-	err = rmr_worker_start(&m->worker);
-	if (err)
-		goto no_thread;
-	m->runs = true;
 	return 0;
-no_thread:
-	rmr_caller_uninit(&m->caller);
-no_caller:
-	rmr_worker_uninit(&m->worker);
-	pthread_mutex_destroy(&m->evict_lock);
-	return err;
+}
+
+int rmr_mover_start(struct rmr_mover *m)
+{
+	return rmr_worker_start(&m->worker);
 }
 
 void rmr_mover_stop(struct rmr_mover *m)
 {
 	rmr_worker_stop(&m->worker);
-	m->runs = false;
 }
 
 void rmr_mover_uninit(struct rmr_mover *m)

@@ -11,7 +11,6 @@
 
 struct rmr_mover {
 	struct rmr_worker worker;
-	bool runs;
 	struct rmr *r;
 	struct rmr_caller caller;
 	struct rmr_op ops[RMR_MOVER_OPS];
@@ -21,10 +20,11 @@ struct rmr_mover {
 	u32 evict_slab, evict_slot; /* where to look for pages that may go */
 };
 
-int rmr_mover_start(struct rmr_mover *m, struct rmr *r);
-/* Before the sessions stop. */
-void rmr_mover_stop(struct rmr_mover *m);
+int rmr_mover_init(struct rmr_mover *m, struct rmr *r);
 void rmr_mover_uninit(struct rmr_mover *m);
+int rmr_mover_start(struct rmr_mover *m);
+/* After the sessions: what it waits for has an end then. */
+void rmr_mover_stop(struct rmr_mover *m);
 /* There is something to move. Any thread. */
 void rmr_mover_kick(struct rmr_mover *m);
 

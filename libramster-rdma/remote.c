@@ -424,9 +424,8 @@ static int add_donors(struct rmr_remote *r, const char *list)
 	return err;
 }
 
-int rmr_remote_start(struct rmr_remote *r, const struct rmr_remote_params *p)
+int rmr_remote_init(struct rmr_remote *r, const struct rmr_remote_params *p)
 {
-	u32 i;
 	int err;
 
 	r->log = p->log;
@@ -437,10 +436,14 @@ int rmr_remote_start(struct rmr_remote *r, const struct rmr_remote_params *p)
 	rmr_devices_init(&r->devices);
 	rmr_worker_init(&r->control, control_turn, r);
 	err = rmr_slabs_init(&r->slabs, p->slab_bytes, control_kick, r);
-	if (!err)
-		err = add_donors(r, p->donors);
-	if (!err)
-		err = rmr_worker_start(&r->control);
+	return err ? err : add_donors(r, p->donors);
+}
+
+int rmr_remote_start(struct rmr_remote *r)
+{
+	int err = rmr_worker_start(&r->control);
+	u32 i;
+
 	r->control_runs = !err;
 	for (i = 0; i < r->ndonors && !err; i++)
 		err = rmr_session_start(r->donors[i].session);
@@ -460,7 +463,7 @@ void rmr_remote_stop(struct rmr_remote *r)
 		rmr_session_stop(r->donors[i].session);
 }
 
-void rmr_remote_free(struct rmr_remote *r)
+void rmr_remote_uninit(struct rmr_remote *r)
 {
 	u32 i;
 

@@ -53,12 +53,13 @@ struct rmr_remote_params {
 	void *owner;
 };
 
-/* -EINVAL: the list of donors; -ENOMEM, -EAGAIN, -EMFILE. Connects in the background. */
-int rmr_remote_start(struct rmr_remote *r, const struct rmr_remote_params *p);
-/* Phase one of the end: nothing is under way any more, ops are called no more. */
+/* -EINVAL: the list of donors; -ENOMEM, -EMFILE. rmr_remote_uninit() is due in each case. */
+int rmr_remote_init(struct rmr_remote *r, const struct rmr_remote_params *p);
+void rmr_remote_uninit(struct rmr_remote *r);
+/* Connect, in the background. -EAGAIN; rmr_remote_stop() is due in each case. */
+int rmr_remote_start(struct rmr_remote *r);
+/* On return nothing is under way any more, ops are called no more. */
 void rmr_remote_stop(struct rmr_remote *r);
-/* Phase two, also due when the start failed. */
-void rmr_remote_free(struct rmr_remote *r);
 
 int rmr_remote_wait_live(struct rmr_remote *r, u32 timeout_ms);
 /* A slot for a page, and more slabs in time. As rmr_slabs_alloc(). */

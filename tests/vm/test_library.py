@@ -63,13 +63,14 @@ def granted(node):
     return json.loads(node.check(f"{CTL} status --json"))["granted_bytes"]
 
 
-def test_revoke(donor, client, seconds=8):
+def test_revoke(donor, client, seconds=8, deadline=5):
     """Most of the donation is asked back and given again, then all of it."""
     job = start_client(client, donor, "revoke", seconds)
     scenario.wait_during(job, "slabs are lent", lambda: granted(donor) > 4 << 20)
     for size in ("40M", "10M", "48M"):
         time.sleep(1)  # of load
-        code, output = donor.sh(f"{CTL} revoke {size} --deadline 5s", timeout=60)
+        code, output = donor.sh(f"{CTL} revoke {size} --deadline {deadline}s",
+                                timeout=deadline + 60)
         say(code == 0 and "of which 0 B were fenced" in output, f"revoke {size} under load",
             output)
         donor.check(f"{CTL} donate {size}")
