@@ -157,15 +157,18 @@ static enum ramster_reason refusal(const struct rmb_shares *all, const struct rm
 			      rmb_lend_refusal(all->lend, share->allowed_bytes);
 }
 
-/* A new member, with the share's memory begun. NULL: out of memory. */
-static struct rmb_member *member_create(struct rmb_share *share, struct rmb_client *client,
-					uint32_t number)
+/* A new member, with the share's memory begun. A negative errno. */
+static int member_create(struct rmb_share *share, struct rmb_client *client, uint32_t number)
 {
 	struct rmb_member *member = calloc(1, sizeof(*member));
+	int err = member ? 0 : -ENOMEM;
 
-	if (!member || (!share->bytes && rmb_share_begin(share))) {
+	if (!err && !share->bytes)
+		err = rmb_share_begin(share);
+	if (err) {
+		rmb_share_complain(share, client, err);
 		free(member);
-		return NULL;
+		return err;
 	}
 	member->share = share;
 	member->client = client;
@@ -176,7 +179,7 @@ static struct rmb_member *member_create(struct rmb_share *share, struct rmb_clie
 	client->n_members++;
 	DL_APPEND2(share->all->joining, member, turn_prev, turn_next);
 	rmb_shares_wake(share->all);
-	return member;
+	return 0;
 }
 
 /*
@@ -215,7 +218,7 @@ static const char *on_join(struct rmb_shares *all, struct rmb_client *client,
 	if (member_find(client, msg->join.share))
 		return "joined two shares by one number";
 	why = refusal(all, client, share, msg->join.fingerprint);
-	if (why == RAMSTER_REASON_NONE && !member_create(share, client, msg->join.share))
+	if (why == RAMSTER_REASON_NONE && member_create(share, client, msg->join.share))
 		why = RAMSTER_REASON_MEMORY;
 	if (why != RAMSTER_REASON_NONE) {
 		refuse(client, msg, why);

@@ -2,13 +2,17 @@
 #include "share.h"
 
 #include <errno.h>
+#include <string.h>
 #include <sys/random.h>
 #include <time.h>
 #include <utlist.h>
 
 #include "../core/dir.h"
+#include "client.h"
+#include "log.h"
 #include "member.h"
 #include "shares.h"
+#include "size.h"
 
 /* Made in one turn of the loop: some milliseconds of zeroing. */
 #define PIECE (16ull << 20)
@@ -51,6 +55,15 @@ int rmb_share_make(struct rmb_share *share)
 		return err;
 	share->made += piece;
 	return share->made < share->memory.bytes;
+}
+
+void rmb_share_complain(const struct rmb_share *share, const struct rmb_client *client, int err)
+{
+	char size[RMB_SIZE_STR];
+
+	rmb_log_limited(LOG_WARNING, "cannot back share %s of %s for %s: %s", share->name,
+			rmb_size_format(share->bytes ? share->bytes : share->allowed_bytes, size),
+			rmb_client_name(client), strerror(-err));
 }
 
 void rmb_share_unmake(struct rmb_share *share)

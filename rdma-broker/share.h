@@ -19,6 +19,7 @@
 #include "memfile.h"
 #include "uuid.h"
 
+struct rmb_client;
 struct rmb_member;
 struct rmb_shares;
 
@@ -52,6 +53,8 @@ struct rmb_share {
 int rmb_share_begin(struct rmb_share *share);
 /* Make the next pieces of it; 1: there is more to do, 0: all of it is there. Or a negative errno. */
 int rmb_share_make(struct rmb_share *share);
+/* Tell the log why this client cannot be in it. */
+void rmb_share_complain(const struct rmb_share *share, const struct rmb_client *client, int err);
 /* Free it. Members are out. */
 void rmb_share_unmake(struct rmb_share *share);
 

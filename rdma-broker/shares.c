@@ -6,7 +6,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "client.h"
 #include "log.h"
 #include "member.h"
 #include "size.h"
@@ -54,13 +53,11 @@ static void join_one(struct rmb_member *member)
 		err = rmb_member_begin(member);
 	if (!err)
 		return;
-	rmb_log_limited(LOG_WARNING, "cannot back share %s for %s: %s", share->name,
-			rmb_client_name(member->client), strerror(-err));
-	/* Half of its memory is of no use to anybody. */
-	if (share->made < share->memory.bytes)
+	rmb_share_complain(share, member->client, err);
+	rmb_member_refuse(member, RAMSTER_REASON_MEMORY);
+	/* Half of its memory is of no use to anybody, nor is it without pages and members. */
+	if (share->made < share->memory.bytes || (!share->n_members && !share->cells.pages))
 		rmb_share_take(share, 0, true, RAMSTER_REASON_MEMORY);
-	else
-		rmb_member_refuse(member, RAMSTER_REASON_MEMORY);
 }
 
 /* One step; false: nothing is to be done. */

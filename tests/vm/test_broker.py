@@ -176,9 +176,9 @@ def wait_status(node, **wanted):
             raise uml_node.LabError(f"not {wanted}: {now}")
 
 
-def start(node, options=OPTIONS):
+def start(node, options=OPTIONS, launcher=""):
     """Run ramsterd; returns its job when it answers."""
-    job = node.spawn(f"exec {PROGRAMS}/ramsterd {options}")
+    job = node.spawn(f"exec {launcher} {PROGRAMS}/ramsterd {options}")
     deadline = time.monotonic() + 20
     while node.sh(f"{CTL} status")[0]:
         if time.monotonic() > deadline or not job.running():
@@ -281,6 +281,33 @@ def test_shared(node):
     node.check(f"{CTL} shared deny {UUID}")
 
 
+def test_no_memory(node):
+    """A daemon that may lock 28 MiB cannot map a larger share, nor pin one again and again."""
+    job = start(node, OPTIONS + f" --shared='{UUID} 32M'", f"prlimit --memlock={28 * MIB} "
+                "setpriv --bounding-set -ipc_lock,-sys_resource")
+    command = f"exec {PROGRAMS}/broker-client {node.ip} {SOCKET} share-in"
+    code, output = node.sh(command)
+    say(code == 1 and not status(node)["granted_bytes"], "a share too large to be locked", output)
+    node.check(f"{CTL} shared allow {UUID} 8M")
+    sharers = []
+    while len(sharers) < 8 and all(sharer.running() for sharer in sharers):
+        sharers.append(node.spawn(command))
+        deadline = time.monotonic() + 20
+        while (status(node)["share_members"] < len(sharers) and sharers[-1].running()
+               and time.monotonic() < deadline):
+            pass
+    now = status(node)
+    say(1 < len(sharers) < 8 and now["share_members"] == len(sharers) - 1
+        and now["shared_bytes"] == 8 * MIB,
+        "a member too many to be registered; the others stay", f"{len(sharers)} {now}")
+    for sharer in sharers[:-1]:
+        sharer.kill("KILL")
+    wait_status(node, share_members=0)
+    code, _, output = end(job, 30)
+    say(code == 0 and f"cannot back share {UUID} of 32 MiB" in output and
+        f"cannot back share {UUID} of 8 MiB" in output, "the log says so", output)
+
+
 def test_stop(node, job):
     """A stop asks back, waits no longer than it said, and leaves nothing."""
     code, seconds, output = end(job, 30)
@@ -306,6 +333,7 @@ def test_stop(node, job):
         f"{code} {seconds:.1f} s\n{output}")
     code, output = node.sh(f"{PROGRAMS}/ramsterd --shared='{UUID} 3M'")
     say(code == 2 and "out of range" in output, "a share of no size is refused", output)
+    test_no_memory(node)
     job = start(node)
     say(status(node)["donation_bytes"] == 48 * MIB, "it starts again")
     end(job, 10, "KILL")
