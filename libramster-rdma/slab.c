@@ -393,6 +393,11 @@ int rmr_slab_post(struct rmr_slab *slab, u32 slot, struct rmr_wr *wr, void *addr
 
 /* ---- counting ---- */
 
+static u32 page_bytes_of(const struct rmr_slab *slab)
+{
+	return __atomic_load_n(&slab->page_bytes, __ATOMIC_RELAXED);
+}
+
 void rmr_slabs_count(struct rmr_slabs *slabs, const struct rmr_session *s,
 		     struct rmr_slabs_count *out)
 {
@@ -411,7 +416,8 @@ void rmr_slabs_count(struct rmr_slabs *slabs, const struct rmr_session *s,
 		out->held++;
 		out->revoking += state == CORE_LEASE_REVOKING;
 		out->empty += state == CORE_LEASE_GRANTED && !used;
-		out->used_pages += used;
+		if (used)
+			out->used_pages += (u64)used * page_bytes_of(slab) / 4096;
 	}
 	pthread_mutex_unlock(&slabs->lock);
 }

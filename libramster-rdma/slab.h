@@ -104,7 +104,7 @@ bool rmr_slab_next_used(struct rmr_slab *slab, u32 *slot, struct rmr_key *key);
 
 struct rmr_slabs_count {
 	u32 held, revoking, empty; /* empty: granted ones without a page */
-	u64 used_pages;
+	u64 used_pages;		   /* of 4 KiB */
 };
 
 /* Of one donor, or (NULL) of all. */

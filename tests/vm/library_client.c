@@ -4,7 +4,7 @@
  *
  * library-client DONORS TEST...: one line "ok - what" or "not ok - what" per check;
  * exit 1 if any failed. Tests that wait for the operator (tests/vm/test_library.py)
- * print "ready" and go on for as long as --seconds says.
+ * print "ready" and go on for as long as seconds= says.
  */
 #include <errno.h>
 #include <poll.h>
@@ -23,6 +23,7 @@
 
 static const char *donors;
 static unsigned int seconds = 5;
+static uint64_t zstd_bytes = 8u << 20;
 static int failures;
 static pthread_mutex_t say_lock = PTHREAD_MUTEX_INITIALIZER;
 
@@ -60,7 +61,7 @@ static void defaults(struct rmr_options *o)
 {
 	rmr_options_init(o);
 	o->slab_bytes = 1u << 20;
-	o->zstd_bytes = 8u << 20;
+	o->zstd_bytes = zstd_bytes;
 	o->log = on_log;
 }
 
@@ -527,15 +528,90 @@ static void test_killed(void)
 {
 	struct rmr *r = open_fabric();
 	struct worker kept, vanishing;
+	struct rmr_pool *pool;
+	uint8_t page[PAGE];
 	struct rmr_stats s;
+	int i, bad = 0;
 
 	run_workers(r, 4, 900, &kept, &vanishing);
 	print_stats(r, &s);
 	check(kept.lost > 0, "losses were told");
 	check(vanishing.misses > 0, "ephemeral pages vanished");
 	check(kept.longest < 40, "no call hung");
-	check(s.donors_live == 1 && s.remote_pages + s.zstd_pages + s.slabs > 0,
-	      "it goes on with the donor that came back");
+	check(!rmr_wait_connected(r, 60000), "the donor comes back");
+	check(!rmr_pool_create(r, RMR_PERSISTENT, PAGE, &pool), "a pool");
+	for (i = 0; i < 100; i++) {
+		fill(page, PAGE, 7, i, 0);
+		bad += rmr_put(pool, 7, i, page) != 0;
+	}
+	check(!bad && wait_remote(r, 100), "and takes pages again");
+	rmr_close(r);
+}
+
+/* The connection breaks and comes back within the grace time. */
+static void test_resume(void)
+{
+	struct rmr *r = open_fabric();
+	struct worker kept, vanishing;
+	struct rmr_stats s;
+
+	run_workers(r, 4, 900, &kept, &vanishing);
+	print_stats(r, &s);
+	check(!kept.lost && !kept.failed && !s.crc_errors && !s.lost_pages, "nothing was lost");
+	check(kept.longest > 2, "calls waited for the connection: %.1f s", kept.longest);
+	rmr_close(r);
+}
+
+/* More pages than there is room for. */
+static void test_full(void)
+{
+	enum { N = 20000 };
+	struct rmr_pool *pool, *kept;
+	int i, failed = 0, there = 0, wrong = 0, err;
+	uint8_t page[PAGE];
+	struct rmr_options o;
+	struct rmr_stats s;
+	struct rmr *r;
+
+	defaults(&o);
+	o.zstd_bytes = 1u << 20;
+	o.timeout_ms = 3000;
+	r = open_with(&o);
+	check(!rmr_pool_create(r, RMR_EPHEMERAL, PAGE, &pool) &&
+		      !rmr_pool_create(r, RMR_PERSISTENT, PAGE, &kept),
+	      "two pools");
+	for (i = 0; i < N; i++) {
+		fill(page, PAGE, 8, i, 0);
+		failed += rmr_put(pool, 8, i, page) != 0;
+	}
+	for (i = 0; i < N; i++) {
+		err = rmr_get(pool, 8, i, page);
+		there += !err;
+		wrong += err ? err != -ENOENT : !holds(page, PAGE, 8, i, 0);
+	}
+	print_stats(r, &s);
+	check(s.vanished > 0 && there > N / 3 && there < N && !wrong,
+	      "old pages make room for new ones: %d are there, %d puts failed, %d wrong", there,
+	      failed, wrong);
+	check(!rmr_get(pool, 8, N - 1, page), "the last one is there");
+	for (i = 0, failed = 0; i < 500; i++) {
+		fill(page, PAGE, 9, i, 0);
+		failed += rmr_put(kept, 9, i, page) != 0;
+	}
+	check(!failed, "they make room for pages that are kept, %d failed", failed);
+	for (i = 500; i < N && !failed; i++) {
+		fill(page, PAGE, 9, i, 0);
+		failed = rmr_put(kept, 9, i, page);
+	}
+	check(failed == -ENOSPC && rmr_get(kept, 9, i - 1, page) == -ENOENT,
+	      "until there is no more room: %d after %d pages", failed, i);
+	fill(page, PAGE, 9, 0, 1);
+	err = rmr_put(kept, 9, 0, page);
+	check(err == -ENOSPC ? rmr_get(kept, 9, 0, page) == -ENOENT : !err,
+	      "a put that fails takes the old page with it");
+	for (i = 1, wrong = 0; i < 500; i++)
+		wrong += rmr_get(kept, 9, i, page) || !holds(page, PAGE, 9, i, 0);
+	check(!wrong, "those that were kept are there, %d wrong", wrong);
 	rmr_close(r);
 }
 
@@ -545,7 +621,8 @@ static const struct {
 } tests[] = {
 	{ "basics", test_basics },   { "arguments", test_arguments }, { "sizes", test_sizes },
 	{ "vectors", test_vectors }, { "queue", test_queue },	      { "threads", test_threads },
-	{ "revoke", test_revoke },   { "killed", test_killed },
+	{ "full", test_full },	     { "resume", test_resume },	      { "revoke", test_revoke },
+	{ "killed", test_killed },
 };
 
 int main(int argc, char **argv)
@@ -554,11 +631,15 @@ int main(int argc, char **argv)
 	int at;
 
 	if (argc < 3)
-		return fprintf(stderr, "usage: library-client DONORS [seconds=N] TEST...\n"), 2;
+		return fprintf(stderr,
+			       "usage: library-client DONORS [seconds=N] [zstd=BYTES] TEST...\n"),
+		       2;
 	donors = argv[1];
 	for (at = 2; at < argc; at++) {
 		if (!strncmp(argv[at], "seconds=", 8))
 			seconds = (unsigned int)atoi(argv[at] + 8);
+		if (!strncmp(argv[at], "zstd=", 5))
+			zstd_bytes = strtoul(argv[at] + 5, NULL, 0);
 		for (i = 0; i < sizeof(tests) / sizeof(tests[0]); i++) {
 			if (strcmp(argv[at], tests[i].name))
 				continue;

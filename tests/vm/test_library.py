@@ -4,6 +4,7 @@
 
     node1: ramsterd, ramsterctl             node2: library-client
            10.7.7.1        <------- verbs -------  checks every byte it gets
+    node3: ramsterd, for "donors"    <---- verbs ----
 
 Usage: test_library.py [TEST...]   (names of library_client.c's tests)
 RAMSTER_BUILD is the build tree to take the programs from.
@@ -20,8 +21,8 @@ BUILD = scenario.build_directory()
 DAEMON = f"{BUILD}/rdma-broker/ramsterd"
 CTL = f"{BUILD}/rdma-broker/ramsterctl"
 CLIENT = f"{BUILD}/libramster-rdma/library-client"
-OPTIONS = "--heartbeat=1s --grace=4s --donate=48M"
-PLAIN = ("basics", "arguments", "sizes", "vectors", "queue", "threads")
+OPTIONS = "--heartbeat=1s --grace=20s --donate=48M"
+PLAIN = ("basics", "arguments", "sizes", "vectors", "queue", "threads", "full")
 
 failures = []
 
@@ -89,14 +90,43 @@ def test_killed(donor, client, daemon, seconds=8):
     return daemon
 
 
+def test_resume(donor, client):
+    """The donor is silent for longer than is borne, but not for longer than it keeps slabs."""
+    job = start_client(client, donor, "resume", 16)
+    scenario.wait_during(job, "slabs are lent", lambda: granted(donor) > 4 << 20)
+    donor.freeze()
+    scenario.wait_during(job, "it is missed", lambda: "connecting again" in job.output())
+    donor.thaw()
+    scenario.wait_during(job, "it is back", lambda: "nothing lost" in job.output())
+    report(*job.wait(60), "resume")
+
+
+def test_donors(donor, client, other):
+    """Two donors, no compressed tier: what one takes back goes to the other."""
+    daemon = start_donor(other)
+    job = client.spawn(f"exec env {CLIENT} {donor.ip},{other.ip} seconds=10 zstd=0 revoke")
+    for each in (donor, other, donor):
+        scenario.wait_during(job, f"{each.name} lends", lambda e=each: granted(e) > 4 << 20)
+        code, output = each.sh(f"{CTL} revoke 48M --deadline 5s", timeout=60)
+        say(code == 0 and "of which 0 B were fenced" in output, f"{each.name} takes all back",
+            output)
+        each.check(f"{CTL} donate 48M")
+    report(*job.wait(60), "donors")
+    daemon.kill("TERM")
+
+
 def main():
     wire = os.environ.get("RAMSTER_WIRE", "rxe")
-    names = sys.argv[1:] or [*PLAIN, "revoke", "killed"]
-    with uml_node.Pair(wire=wire, name=f"library-{wire}") as (donor, client):
+    names = sys.argv[1:] or [*PLAIN, "resume", "revoke", "donors", "killed"]
+    with uml_node.Fabric(3, wire, name=f"library-{wire}") as (donor, client, other):
         daemon = start_donor(donor)
         for name in names:
             if name == "revoke":
                 test_revoke(donor, client)
+            elif name == "resume":
+                test_resume(donor, client)
+            elif name == "donors":
+                test_donors(donor, client, other)
             elif name == "killed":
                 daemon = test_killed(donor, client, daemon)
             else:
@@ -104,7 +134,7 @@ def main():
         _, left = scenario.wait_for("all slabs come back", lambda: not granted(donor), 20)
         print(f"  the last slab came back after {left:.1f} s")
         daemon.kill("TERM")
-        for node in (donor, client):
+        for node in (donor, client, other):
             say(not node.warnings(), f"{node.name}: no kernel warning",
                 "\n".join(node.warnings()))
     return 1 if failures else 0

@@ -20,7 +20,7 @@ from lab.modules import TREE
 CASES = ("asan", "tsan")
 FLAGS = {"asan": "-fsanitize=address,undefined -fno-sanitize-recover=all",
          "tsan": "-fsanitize=thread"}
-TESTS = ("basics", "arguments", "sizes", "vectors", "queue", "threads", "revoke", "killed")
+TESTS = ("basics", "arguments", "sizes", "vectors", "queue", "threads", "full", "revoke", "killed")
 SETTINGS = "TSAN_OPTIONS=halt_on_error=1:second_deadlock_stack=1"
 RUN = TREE / "build/lab/run"
 
