@@ -197,12 +197,14 @@ class Scenario:
         pairs = (line.split(":", 1) for line in text.splitlines())
         return {name: int(value) for name, value in pairs if value.strip().isdigit()}
 
-    def swapon(self, borrower=None, device=DEVICE, page_cluster=None):
-        """Swap to a device; page_cluster: log2 of the pages that a fault reads ahead."""
+    def swapon(self, borrower=None, device=DEVICE, page_cluster=None, priority=None):
+        """Swap to a device; page_cluster: log2 of the pages that a fault reads ahead. Areas of
+        the same priority are filled in turns."""
         borrower = borrower or self.borrowers[0]
         if page_cluster is not None:
             borrower.check(f"echo {page_cluster} >/proc/sys/vm/page-cluster")
-        borrower.check(f"mkswap {device} && swapon {device}", 120)
+        options = "" if priority is None else f"--priority {priority}"
+        borrower.check(f"mkswap {device} && swapon {options} {device}", 120)
 
     def loop_device(self, name, mib, borrower=None):
         """A loop device over a sparse file in memory, /run/NAME, which costs memory where it is
