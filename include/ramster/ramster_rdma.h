@@ -161,6 +161,66 @@ struct rmr_stats {
 /* size: sizeof(struct rmr_stats) as the program was compiled. */
 void rmr_stats(struct rmr *fabric, struct rmr_stats *stats, size_t size);
 
+/* ---- far memory: a range of addresses larger than the RAM it may use ---- */
+
+struct rmr_far;
+
+/* Least limit of far memory, in bytes. */
+#define RMR_FAR_LIMIT_MIN (1u << 20)
+
+struct rmr_far_options {
+	size_t size;	       /* set by rmr_far_options_init() */
+	uint32_t threads;      /* that bring pages, 1 to 16; as many as CPUs, 4 at most */
+	uint32_t window_pages; /* fetched ahead of a sequential run at most, 0 to 64; 64 */
+	/*
+	 * A page cannot be had: error is -EIO (it was lost with its donor), -ETIMEDOUT or
+	 * -ENOSPC (there is no room for other pages). Who touches it gets SIGBUS when
+	 * this has returned. Called by any thread; must neither touch far memory nor call back.
+	 */
+	void (*lost)(void *arg, void *addr, int error);
+	void *lost_arg;
+};
+
+void rmr_far_options_init(struct rmr_far_options *options);
+
+/*
+ * Reserve size bytes of address space, zeroes at first, of which at most local_limit
+ * lie in RAM here, the rest where the fabric keeps persistent pages. Both are multiples
+ * of 4096. Beside that it takes a byte per page, and 256 KiB of registered buffers per
+ * thread. The range is not for children (fork), nor for devices (O_DIRECT, rmr_buf) unless
+ * pinned, and must not be unmapped, remapped or given to madvise(). -EINVAL; -ENOMEM;
+ * -ENOSYS: this kernel has no userfaultfd with write-protection; -EPERM: it is not allowed.
+ */
+int rmr_far_create(struct rmr *fabric, size_t size, size_t local_limit,
+		   const struct rmr_far_options *options, struct rmr_far **far);
+/* Nobody may touch the range any more. All its contents are forgotten. */
+void rmr_far_destroy(struct rmr_far *far);
+void *rmr_far_addr(const struct rmr_far *far);
+
+#define RMR_FAR_WILLNEED \
+	1 /* begin to fetch, as much as fits into 3/4 of the limit; returns at once */
+#define RMR_FAR_DONTNEED 2 /* forget: zeroes from now on, also what was lost; ends pins */
+#define RMR_FAR_PIN	 3 /* fetch and keep in RAM; all pins: 3/4 of the limit, else -ENOMEM */
+#define RMR_FAR_UNPIN	 4 /* of pages that are pinned or not */
+
+/* addr and len are multiples of 4096, within the range. A pin that fails pins nothing: -EIO, ... */
+int rmr_far_advise(struct rmr_far *far, void *addr, size_t len, int advice);
+
+struct rmr_far_stats {
+	uint64_t size, limit, resident, resident_peak, pinned; /* bytes */
+	uint64_t faults, write_faults; /* on missing and on write-protected pages */
+	uint64_t zeroed, fetched;      /* faults answered with zeroes; by a get */
+	uint64_t fetched_ahead;	       /* pages that nobody waited for when it began */
+	uint64_t dropped, written;     /* pages that went: clean ones; with a put */
+	uint64_t rescued;	       /* written to again while they were put */
+	uint64_t stalls;	       /* faults that had to wait for room */
+	uint64_t lost;		       /* pages that became SIGBUS */
+	uint64_t user_mode_only;       /* 1: system calls fail with EFAULT on pages not here */
+};
+
+/* size: sizeof(struct rmr_far_stats) as the program was compiled. */
+void rmr_far_stats(struct rmr_far *far, struct rmr_far_stats *stats, size_t size);
+
 #ifdef __cplusplus
 }
 #endif
