@@ -66,4 +66,7 @@ static inline struct rmr_key rmr_key_of(const struct rmr_pool *pool, u64 object,
 int rmr_op_set(struct rmr_op *op, enum rmr_verb verb, const struct rmr_pool *pool,
 	       const struct rmr_page *page);
 
+/* It could not be started: a put that fails takes the old page with it. */
+void rmr_refuse(enum rmr_verb verb, struct rmr_pool *pool, const struct rmr_page *page);
+
 #endif /* RMR_CONTEXT_H */

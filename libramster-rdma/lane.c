@@ -16,9 +16,11 @@
 #define FLUSH_MS   2000
 #define POLL_BATCH 16
 
-void rmr_lane_init(struct rmr_lane *lane)
+void rmr_lane_init(struct rmr_lane *lane, void (*on_failed)(void *owner), void *owner)
 {
 	memset(lane, 0, sizeof(*lane));
+	lane->on_failed = on_failed;
+	lane->owner = owner;
 	pthread_mutex_init(&lane->lock, NULL);
 	TAILQ_INIT(&lane->posted);
 }
@@ -144,8 +146,8 @@ static void ended(struct rmr_lane *lane, struct rmr_wr *wr, int err, struct rmr_
 	lane->posted_n[wr->write]--;
 	lane->completed++;
 	wr->err = err;
-	if (err)
-		__atomic_store_n(&lane->failed, true, __ATOMIC_RELAXED);
+	if (err && !__atomic_exchange_n(&lane->failed, true, __ATOMIC_RELAXED) && lane->open)
+		lane->on_failed(lane->owner);
 	TAILQ_INSERT_TAIL(done, wr, link);
 }
 

@@ -8,7 +8,8 @@
  * a lane of its own at each donor while there are enough, so that ports do not
  * meet; else they share. Whoever polls a lane hands the ends of others to their ports.
  *
- * Locks: lane.lock and port.lock are innermost and never held together.
+ * Locks: port.lock is innermost. lane.lock is held while failed() is called, and while
+ * something is posted.
  */
 #ifndef RMR_LANE_H
 #define RMR_LANE_H
@@ -42,9 +43,15 @@ struct rmr_lane {
 	u32 posted_n[2];
 	struct rmr_wrs posted;
 	u64 completed, seen;
+	/*
+	 * A request has failed while it is open: what it wrote may still be on its way. Called
+	 * before anybody learns of that, with lane.lock held.
+	 */
+	void (*on_failed)(void *owner);
+	void *owner;
 };
 
-void rmr_lane_init(struct rmr_lane *lane);
+void rmr_lane_init(struct rmr_lane *lane, void (*on_failed)(void *owner), void *owner);
 void rmr_lane_uninit(struct rmr_lane *lane);
 /*
  * Connect both queue pairs, with the roles given for READ and WRITE; p has address, devices

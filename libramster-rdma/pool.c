@@ -137,6 +137,12 @@ int rmr_op_set(struct rmr_op *op, enum rmr_verb verb, const struct rmr_pool *poo
 	return op->mem ? 0 : rmr_op_reserve(op, pool->page_bytes);
 }
 
+void rmr_refuse(enum rmr_verb verb, struct rmr_pool *pool, const struct rmr_page *page)
+{
+	if (verb == RMR_OP_PUT)
+		rmr_flush_page(pool, page->object, page->index);
+}
+
 /* Start up to RMR_THREAD_OPS of them, and wait for all. Returns the first error. */
 static int run_batch(struct rmr_thread *t, enum rmr_verb verb, struct rmr_pool *pool,
 		     struct rmr_page *pages, size_t n)
@@ -150,6 +156,8 @@ static int run_batch(struct rmr_thread *t, enum rmr_verb verb, struct rmr_pool *
 		pages[i].result = rmr_op_set(op, verb, pool, &pages[i]);
 		if (!pages[i].result)
 			rmr_op_start(op);
+		else
+			rmr_refuse(verb, pool, &pages[i]);
 	}
 	for (i = 0; i < n; i++) {
 		if (!pages[i].result) {
@@ -168,6 +176,10 @@ static int run(enum rmr_verb verb, struct rmr_pool *pool, struct rmr_page *pages
 	size_t i, some;
 	int err = 0, one;
 
+	for (i = 0; !t && i < n; i++) {
+		pages[i].result = -ENOMEM;
+		rmr_refuse(verb, pool, &pages[i]);
+	}
 	if (!t)
 		return -ENOMEM;
 	for (i = 0; i < n; i += some) {

@@ -68,8 +68,10 @@ static int start(struct rmr_queue *q, enum rmr_verb verb, struct rmr_pool *pool,
 	if (!op)
 		return -EAGAIN;
 	err = rmr_op_set(op, verb, pool, page);
-	if (err)
+	if (err) {
+		rmr_refuse(verb, pool, page);
 		return err;
+	}
 	TAILQ_REMOVE(&q->spare, op, link);
 	q->busy++;
 	op->tag = tag;
@@ -143,7 +145,8 @@ static int spin(struct rmr_queue *q, struct rmr_done *done, int max)
 
 int rmr_queue_wait(struct rmr_queue *q, struct rmr_done *done, int max, uint32_t timeout_ms)
 {
-	int n = rmr_io_may_spin(&q->caller) ? spin(q, done, max) : rmr_queue_poll(q, done, max);
+	int n = timeout_ms && rmr_io_may_spin(&q->caller) ? spin(q, done, max) :
+							    rmr_queue_poll(q, done, max);
 	u64 deadline, now;
 
 	if (n || !q->busy)

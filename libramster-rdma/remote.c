@@ -137,6 +137,13 @@ static void on_live(void *owner, struct rmr_session *s, bool resumed)
 	r->ops->changed(r->owner);
 }
 
+static void on_failed(void *owner, struct rmr_session *s)
+{
+	struct rmr_remote *r = owner;
+
+	rmr_slabs_event_all(&r->slabs, s, CORE_LEASE_DISCONNECT);
+}
+
 static void on_down(void *owner, struct rmr_session *s)
 {
 	struct rmr_remote *r = owner;
@@ -337,6 +344,7 @@ static u32 control_turn(void *arg)
 /* ---- life ---- */
 
 static const struct rmr_session_ops session_ops = {
+	.failed = on_failed,
 	.live = on_live,
 	.down = on_down,
 	.lost = on_lost,

@@ -403,6 +403,14 @@ static void *session_run(void *arg)
 
 /* ---- life ---- */
 
+static void on_lane_failed(void *owner)
+{
+	struct rmr_session *s = owner;
+
+	s->p.ops->failed(s->p.owner, s);
+	rmr_session_break(s);
+}
+
 static int open_fds(struct rmr_session *s)
 {
 	int err;
@@ -441,7 +449,7 @@ int rmr_session_create(const struct rmr_session_params *p, struct rmr_session **
 	s->backoff_ms = BACKOFF_MIN_MS;
 	rmr_control_init(&s->control, p->devices);
 	for (i = 0; i < RMR_LANES; i++)
-		rmr_lane_init(&s->lane[i]);
+		rmr_lane_init(&s->lane[i], on_lane_failed, s);
 	*out = s;
 	return 0;
 }

@@ -15,8 +15,14 @@ struct rmr_session;
 #define RMR_USER_LANES 15
 #define RMR_LANES      (RMR_USER_LANES + 1)
 
-/* Called from the session's own thread. */
+/* Called from the session's own thread, but for failed(). */
 struct rmr_session_ops {
+	/*
+	 * A request has failed; down() will follow. From now on nothing may be written to this
+	 * donor: by another lane it might overtake what the failed one has still on its way.
+	 * Any thread, with a lane's lock held.
+	 */
+	void (*failed)(void *owner, struct rmr_session *s);
 	/* I/O may start. resumed: the grants of before still stand. */
 	void (*live)(void *owner, struct rmr_session *s, bool resumed);
 	/* The connection broke; the grants may still be saved. */

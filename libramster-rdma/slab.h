@@ -6,7 +6,7 @@
  * fragments, and a page of 2 MiB is one slot. Structs are used again for
  * later grants and freed at the end only: who has a number may always look.
  *
- * Locks: slabs.lock guards grants, states and the table; within it, slab.lock
+ * Locks: within a lane's lock, slabs.lock guards grants, states and the table; within it, slab.lock
  * guards slots. Who holds a reference may post; a slab is given back only when no
  * slot is used and nobody holds one.
  */

@@ -104,7 +104,7 @@ def test_resume(donor, client):
 def test_donors(donor, client, other):
     """Two donors, no compressed tier: what one takes back goes to the other."""
     daemon = start_donor(other)
-    job = client.spawn(f"exec env {CLIENT} {donor.ip},{other.ip} seconds=10 zstd=0 revoke")
+    job = client.spawn(f"exec env {CLIENT} {donor.ip},{other.ip} seconds=18 zstd=0 revoke")
     for each in (donor, other, donor):
         scenario.wait_during(job, f"{each.name} lends", lambda e=each: granted(e) > 4 << 20)
         code, output = each.sh(f"{CTL} revoke 48M --deadline 5s", timeout=60)
