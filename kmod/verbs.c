@@ -14,6 +14,7 @@
 #include <linux/wait.h>
 #include <linux/completion.h>
 #include <linux/bottom_half.h>
+#include <linux/rcupdate.h>
 #include <rdma/ib_cm.h>
 #include <rdma/ib_verbs.h>
 #include <rdma/rdma_cm.h>
@@ -743,8 +744,15 @@ void rmk_conn_close(struct rmk_conn *conn)
 		wait_flushed(conn);
 		rdma_destroy_qp(conn->id);
 	}
-	if (conn->cq)
+	if (conn->cq) {
+		/*
+		 * rxe up to 6.1 frees the queue under a tasklet of its own that is about to
+		 * tell of a completion we have seen already. A grace period ends after each
+		 * CPU's RCU softirq, which comes after its tasklets.
+		 */
+		synchronize_rcu();
 		ib_free_cq(conn->cq);
+	}
 	/* Nothing can complete any more, and no hardware holds the pages. */
 	list_splice_init(&conn->waiting, &conn->posted);
 	list_for_each_entry_safe(wr, next, &conn->posted, node) {
