@@ -68,7 +68,7 @@ static u32 grow(const struct far_window *w, u32 window)
 u32 far_window_fault(struct far_window *w, u64 page, u64 *from)
 {
 	struct far_stream *s;
-	bool found;
+	bool found = false;
 
 	w->now++;
 	s = find(w, page, &found);
