@@ -78,6 +78,11 @@ bool core_lease_readable(enum core_lease state)
 	return state == CORE_LEASE_GRANTED || state == CORE_LEASE_REVOKING;
 }
 
+bool core_lease_orphaned(enum core_lease state)
+{
+	return state == CORE_LEASE_ORPHANED || state == CORE_LEASE_ORPHANED_REVOKING;
+}
+
 const char *core_lease_name(enum core_lease state)
 {
 	return (u32)state < CORE_LEASE_STATES ? state_names[state] : "unknown";

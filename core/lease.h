@@ -45,6 +45,8 @@ int core_lease_next(enum core_lease state, enum core_lease_event event);
 bool core_lease_writable(enum core_lease state);
 /* May its pages still be read? In GRANTED and REVOKING. */
 bool core_lease_readable(enum core_lease state);
+/* Does it wait for its session to be resumed? */
+bool core_lease_orphaned(enum core_lease state);
 const char *core_lease_name(enum core_lease state);
 const char *core_lease_event_name(enum core_lease_event event);
 

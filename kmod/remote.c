@@ -175,8 +175,6 @@ static void on_live(void *owner, struct rmk_session *s, bool resumed)
 {
 	struct rmk_remote *r = owner;
 
-	if (resumed)
-		rmk_slabs_event_all(&r->slabs, s, CORE_LEASE_RESUME);
 	/* an evacuation may have been cut short, compressed pages may wait for a donor */
 	r->ops->moving(r->owner);
 	wake_up_all(&r->live);
@@ -230,11 +228,30 @@ static bool take_asked(struct rmk_remote *r, struct donor *d)
 	return asked;
 }
 
+/* What the donor has not named it has fenced, when nobody could be told. */
+static void on_listed(void *owner, struct rmk_session *s)
+{
+	struct rmk_remote *r = owner;
+	u32 n = rmk_slabs_fence_orphans(&r->slabs, s);
+
+	if (!n)
+		return;
+	pr_warn("donor %s: has fenced %u slabs meanwhile\n", rmk_session_name(s), n);
+	r->ops->moving(r->owner);
+	control_kick(r);
+}
+
 /* A resumed donor lists all that it has granted: what we hold, and what one of us missed. */
 static void on_grant(struct rmk_remote *r, struct rmk_session *s, const struct core_msg *msg)
 {
 	int err = -EINVAL;
 
+	if (rmk_slabs_event(&r->slabs, s, msg->grant.slab_id, msg->grant.generation,
+			    CORE_LEASE_RESUME)) {
+		r->ops->moving(r->owner);
+		r->ops->changed(r->owner); /* its readers have waited for this */
+		return;
+	}
 	if (rmk_slabs_known(&r->slabs, s, msg->grant.slab_id, msg->grant.generation))
 		return;
 	if (take_asked(r, donor_of(r, s)) && msg->grant.len == r->slab_bytes)
@@ -439,6 +456,7 @@ struct rmk_remote *rmk_remote_create(u64 slab_bytes, const struct rmk_remote_ops
 	r->wanted_at = jiffies - IDLE;
 	r->session_ops = (struct rmk_session_ops){
 		.live = on_live,
+		.listed = on_listed,
 		.down = on_down,
 		.lost = on_lost,
 		.message = on_message,

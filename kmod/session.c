@@ -82,6 +82,7 @@ struct rmk_session {
 	unsigned long heard; /* last message, jiffies */
 	bool complained;     /* one log line per outage */
 	bool broken;	     /* set by anybody, cleared by the work */
+	bool listing;	     /* resumed, and the donor has not listed all grants yet */
 	bool stopping;	     /* set once, by stop: the work does nothing any more */
 	u64 free_bytes;
 
@@ -125,6 +126,9 @@ static void handle_message(struct rmk_session *s, const struct core_msg *msg)
 	switch (msg->type) {
 	case RAMSTER_MSG_HEARTBEAT:
 		WRITE_ONCE(s->free_bytes, msg->heartbeat.free_bytes);
+		if (s->listing)
+			s->ops->listed(s->owner, s);
+		s->listing = false;
 		break;
 	case RAMSTER_MSG_BYE:
 		pr_info("donor %s says goodbye: %s\n", s->name, core_reason_name(msg->bye.reason));
@@ -315,6 +319,7 @@ static void went_live(struct rmk_session *s, const struct core_cm_rep *rep)
 	s->beat_at = jiffies;
 	s->progress_at = jiffies + HZ * SILENT_PERIODS;
 	s->free_bytes = U64_MAX; /* until it says */
+	s->listing = resumed;
 	WRITE_ONCE(s->state, LIVE);
 	pr_info("donor %s: %s\n", s->name, resumed ? "connected again, nothing lost" : "connected");
 	s->ops->live(s->owner, s, resumed);

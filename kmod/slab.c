@@ -106,6 +106,19 @@ void rmk_slabs_event_all(struct rmk_slabs *slabs, const struct rmk_session *s,
 	spin_unlock_irq(&slabs->lock);
 }
 
+u32 rmk_slabs_fence_orphans(struct rmk_slabs *slabs, const struct rmk_session *s)
+{
+	struct rmk_slab *slab;
+	u32 n = 0;
+
+	spin_lock_irq(&slabs->lock);
+	list_for_each_entry(slab, &slabs->all, node)
+		if (slab->session == s && core_lease_orphaned(slab->state))
+			n += slab_event(slab, CORE_LEASE_FENCE);
+	spin_unlock_irq(&slabs->lock);
+	return n;
+}
+
 bool rmk_slab_refused(struct rmk_slab *slab)
 {
 	unsigned long flags;

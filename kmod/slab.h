@@ -69,6 +69,8 @@ int rmk_slabs_add(struct rmk_slabs *slabs, struct rmk_session *s, const struct c
  */
 bool rmk_slabs_event(struct rmk_slabs *slabs, const struct rmk_session *s, u64 id, u32 generation,
 		     enum core_lease_event event);
+/* Fence those slabs of a donor that are still orphaned. Returns how many. May sleep. */
+u32 rmk_slabs_fence_orphans(struct rmk_slabs *slabs, const struct rmk_session *s);
 /* An event of every slab of a donor. May sleep. */
 void rmk_slabs_event_all(struct rmk_slabs *slabs, const struct rmk_session *s,
 			 enum core_lease_event event);

@@ -55,15 +55,15 @@ static void access_rights(void)
 {
 	static const struct {
 		enum core_lease state;
-		bool writable, readable;
+		bool writable, readable, orphaned;
 	} rows[] = {
-		{ CORE_LEASE_FREE, false, false },
-		{ CORE_LEASE_GRANTED, true, true },
-		{ CORE_LEASE_REVOKING, false, true },
-		{ CORE_LEASE_ORPHANED, false, false },
-		{ CORE_LEASE_ORPHANED_REVOKING, false, false },
-		{ CORE_LEASE_RELEASED, false, false },
-		{ CORE_LEASE_FENCED, false, false },
+		{ CORE_LEASE_FREE, false, false, false },
+		{ CORE_LEASE_GRANTED, true, true, false },
+		{ CORE_LEASE_REVOKING, false, true, false },
+		{ CORE_LEASE_ORPHANED, false, false, true },
+		{ CORE_LEASE_ORPHANED_REVOKING, false, false, true },
+		{ CORE_LEASE_RELEASED, false, false, false },
+		{ CORE_LEASE_FENCED, false, false, false },
 	};
 	size_t i;
 
@@ -73,6 +73,7 @@ static void access_rights(void)
 
 		UNIT_ROW(name, core_lease_writable(rows[i].state) == rows[i].writable);
 		UNIT_ROW(name, core_lease_readable(rows[i].state) == rows[i].readable);
+		UNIT_ROW(name, core_lease_orphaned(rows[i].state) == rows[i].orphaned);
 	}
 }
 
