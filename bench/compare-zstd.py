@@ -61,7 +61,7 @@ def measure(node, path, row, args):
 
 def sizes(node):
     """Bytes of RAM that each takes for the same data."""
-    used = node.check("cat /sys/block/zram0/mm_stat; cat /sys/block/ramster0/ramster/zpool_used_bytes")
+    used = node.check("cd /sys/block; cat zram0/mm_stat ramster0/ramster/zpool_used_bytes")
     zram, ramster = used.splitlines()[-2:]
     return {"zram": int(zram.split()[2]), "ramster": int(ramster)}
 

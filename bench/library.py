@@ -2,95 +2,164 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """libramster-rdma against raw verbs, on the user-mode Linux pair, interleaved.
 
-    node1: ramsterd, perftest servers       node2: library-bench, perftest clients
+    node1: ramsterd, perftest's servers       node2: ramster-perf, perftest's clients
 
-Prints a table of medians with their spread, and what became of the bars:
-a get of 4 KiB takes at most 1.15 times what ib_read_lat says is typical, puts of
-64 KiB at depth 32 move at least 90 % of what ib_write_bw does.
-
-Usage: library.py [--repeat N] [--wire rxe|siw]
+The table shows medians with their spread; the ratio is the median of those of
+neighbouring runs. Bars: a get of 4 KiB takes at most 1.15 times what ib_read_lat says
+is typical, puts of 64 KiB at depth 32 move at least 90 % of what ib_write_bw does.
+Exit status 1: a bar is missed.
 """
 import argparse
-import importlib.util
+import importlib
 import json
 import statistics
 import sys
-import time
 from pathlib import Path
 
 TREE = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(TREE / "tests/vm"))
 from lab import scenario, uml_node  # noqa: E402
+import meter  # noqa: E402
 
-spec = importlib.util.spec_from_file_location("compare_block", TREE / "bench/compare-block.py")
-compare_block = importlib.util.module_from_spec(spec)
-spec.loader.exec_module(compare_block)
+compare_block = importlib.import_module("compare-block")
 
-PROGRAM = scenario.build_directory() / "libramster-rdma/library-bench"
+PERF = scenario.build_directory() / "bench/ramster-perf"
 BROKER = scenario.build_directory() / "rdma-broker"
-# row: perftest's tool, its column and factor; our arguments and number; which one is better
+MB = 1.048576       # perftest's MiB
+# row: perftest's tool, its column and factor; ramster-perf's arguments and number, by what
+# it is divided; which is better; the bar of the ratio
 ROWS = {
-    "4 KiB READ, one at a time (µs)":
-        ("ib_read_lat -s 4096 -n 2000", 4, 1, "lat 4096 2000", "typical", min),
-    "64 KiB WRITE, 32 under way (MB/s)":
-        ("ib_write_bw -s 65536 -n 5000 -t 32", 3, 1.048576, "put 65536 5000 32", "mb_s", max),
-    "64 KiB READ, 32 under way (MB/s)":
-        ("ib_read_bw -s 65536 -n 5000 -t 32", 3, 1.048576, "get 65536 5000 32", "mb_s", max),
-    "4 KiB READ, 32 under way (MB/s)":
-        ("ib_read_bw -s 4096 -n 20000 -t 32", 3, 1.048576, "get 4096 20000 32", "mb_s", max),
+    "4 KiB get, one at a time, typical, µs":
+        ("ib_read_lat -s 4096 -n 2000", 4, 1, "get_lat -s 4K -n 2000", "t_typical_us", 1,
+         min, 1.15),
+    "4 KiB put, one at a time, typical, µs":
+        # perftest reports half of a round trip
+        ("ib_write_lat -s 4096 -n 2000", 4, 2, "put_lat -s 4K -n 2000", "t_typical_us", 1,
+         min, None),
+    "64 KiB put, 32 under way, MB/s":
+        ("ib_write_bw -s 65536 -n 5000 -t 32", 3, MB, "put_bw -s 64K -q 32 -n 5000",
+         "bytes_per_s", 1e6, max, 0.9),
+    "64 KiB get, 32 under way, MB/s":
+        ("ib_read_bw -s 65536 -n 5000 -t 32", 3, MB, "get_bw -s 64K -q 32 -n 5000",
+         "bytes_per_s", 1e6, max, None),
+    "4 KiB get, 32 under way, MB/s":
+        ("ib_read_bw -s 4096 -n 20000 -t 32", 3, MB, "get_bw -s 4K -q 32 -n 20000",
+         "bytes_per_s", 1e6, max, None),
+    "4 KiB put, 32 under way, MB/s":
+        ("ib_write_bw -s 4096 -n 20000 -t 32", 3, MB, "put_bw -s 4K -q 32 -n 20000",
+         "bytes_per_s", 1e6, max, None),
 }
-BARS = {"4 KiB READ, one at a time (µs)": 1.15, "64 KiB WRITE, 32 under way (MB/s)": 0.90}
 
 
-def ours(client, donor, arguments, number):
-    """One number of library-bench."""
-    verb, *rest = arguments.split()
-    text = client.check(f"{PROGRAM} {donor.ip} {verb} {' '.join(rest)}", timeout=120)
-    return json.loads(text.strip().splitlines()[-1])[number]
+def start_donor(node, donate):
+    """ramsterd; returns its job when it answers."""
+    daemon = node.spawn(f"exec {BROKER}/ramsterd --donate={donate}")
+    scenario.wait_during(daemon, "ramsterd answers",
+                         lambda: not node.sh(f"{BROKER}/ramsterctl status")[0], 20)
+    return daemon
 
 
-def row_of(name, raw, lib):
-    """A line of the table; whether the bar is met (None: there is none)."""
-    base, value = statistics.median(raw), statistics.median(lib)
-    ratio = value / base
-    met = None
-    if name in BARS:
-        met = ratio <= BARS[name] if ROWS[name][5] is min else ratio >= BARS[name]
-    cells = [name] + [f"{statistics.median(v):.1f} ({min(v):.1f} – {max(v):.1f})"
-                      for v in (raw, lib)] + [f"{ratio:.2f}"]
-    return "| " + " | ".join(cells) + " |", met
+def perf_command(donors, arguments, out="/run/lab/perf.json"):
+    """A ramster-perf command; its JSON comes after RESULT."""
+    test, *rest = arguments.split()
+    addresses = " ".join(donor.ip for donor in donors)
+    return (f"{PERF} {test} {addresses} {' '.join(rest)} -F --out_json={out} && "
+            f"echo RESULT && cat {out}")
+
+
+def perf_result(output):
+    """What perf_command() printed."""
+    return json.loads(output.split("RESULT\n", 1)[1])
+
+
+def perf(client, donors, arguments, timeout=120):
+    """One run of ramster-perf: its result."""
+    got = perf_result(client.check(perf_command(donors, arguments), timeout))
+    if got["travelled"] < got["iterations"]:
+        raise uml_node.LabError(f"ramster-perf {arguments}: not all pages travelled: {got}")
+    return got
+
+
+def run(nodes, args):
+    """{row: {"verbs": [number], "library": [number], "cost": [figures]}}"""
+    donor, client = nodes
+    rows = {name: {"verbs": [], "library": [], "cost": []} for name in ROWS}
+    gauge = meter.Meter(donor, client)
+    for turn in range(args.repeat):
+        for name, (tool, column, factor, arguments, key, by, *_) in ROWS.items():
+            def verbs():
+                rows[name]["verbs"].append(
+                    compare_block.perftest(nodes, args.wire, tool, column) * factor)
+
+            def library():
+                before = gauge.read()
+                got = perf(client, [donor], arguments)
+                # beside the iterations: warm-up, and each page put once
+                moved = (got["iterations"] + 200 + got["pages"]) * got["bytes"]
+                rows[name]["cost"].append(gauge.since(before, moved))
+                rows[name]["library"].append(got[key] / by)
+            for step in (library, verbs) if turn % 2 else (verbs, library):
+                step()
+            compare_block.note(f"{turn + 1}/{args.repeat} {name}: verbs "
+                               f"{rows[name]['verbs'][-1]:.1f}, "
+                               f"library {rows[name]['library'][-1]:.1f}")
+    return rows
+
+
+def shown(values):
+    """median (lowest–highest)"""
+    return f"{statistics.median(values):.1f} ({min(values):.1f}–{max(values):.1f})"
+
+
+def report(rows, args):
+    """The Markdown, and whether the bars are met."""
+    lines = [f"Wire {args.wire}, {args.repeat} repetitions", "",
+             "| | raw verbs | library | library ÷ verbs, pair by pair | wanted | |",
+             "|---" * 6 + "|"]
+    all_met = True
+    for name, got in rows.items():
+        better, bar = ROWS[name][6:]
+        pairs = [b / a for a, b in zip(got["verbs"], got["library"])]
+        ratio = statistics.median(pairs)
+        met = bar is None or (ratio <= bar if better is min else ratio >= bar)
+        all_met = all_met and met
+        wanted = "" if bar is None else f"{'≤' if better is min else '≥'} {bar}"
+        lines.append(f"| {name} | {shown(got['verbs'])} | {shown(got['library'])} | "
+                     f"{ratio:.2f} ({min(pairs):.2f}–{max(pairs):.2f}) | {wanted} | "
+                     f"{'' if bar is None else 'met' if met else 'MISSED'} |")
+    lines += ["", "| library, 32 under way | " + " | ".join(meter.COLUMNS.values()) + " |",
+              "|---" * (len(meter.COLUMNS) + 1) + "|"]
+    for name, got in rows.items():
+        if "under way" in name:
+            cells = [f"{statistics.median(c[key] for c in got['cost']):.2f}"
+                     for key in meter.COLUMNS]
+            lines.append(f"| {name.rsplit(',', 2)[0]} | " + " | ".join(cells) + " |")
+    return "\n".join(lines), all_met
 
 
 def main():
+    """Returns the exit status."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--repeat", type=int, default=5)
-    parser.add_argument("--wire", default="rxe")
+    parser.add_argument("--wire", choices=("rxe", "siw"), default="rxe")
     args = parser.parse_args()
-    raw, lib = {row: [] for row in ROWS}, {row: [] for row in ROWS}
+    if not PERF.exists():
+        parser.error(f"{PERF} is not built: run make")
     with uml_node.Pair(wire=args.wire, name=f"bench-library-{args.wire}") as nodes:
         for node in nodes:
             node.favour()
-        donor, client = nodes
-        daemon = donor.spawn(f"exec {BROKER}/ramsterd --donate=160M")
-        scenario.wait_during(daemon, "ramsterd answers",
-                             lambda: not donor.sh(f"{BROKER}/ramsterctl status")[0], 20)
-        client.check(f"ping -q -c 1 {donor.ip}")
-        for _ in range(args.repeat):
-            for name, (tool, column, factor, arguments, number, _) in ROWS.items():
-                raw[name].append(compare_block.perftest(nodes, args.wire, tool, column) * factor)
-                lib[name].append(ours(client, donor, arguments, number))
-                print(f"{time.strftime('%H:%M:%S')} {name}: raw {raw[name][-1]:.1f}, "
-                      f"library {lib[name][-1]:.1f}", file=sys.stderr, flush=True)
-        daemon.kill("TERM")
-    print("| | raw verbs | library | ratio |\n|---|---|---|---|")
-    missed = []
-    for name in ROWS:
-        line, met = row_of(name, raw[name], lib[name])
-        print(line)
-        if met is False:
-            missed.append(name)
-    print("\nBars: " + ("missed: " + ", ".join(missed) if missed else "all met") + ".")
-    return 1 if missed else 0
+        start_donor(nodes[0], "160M")
+        nodes[1].check(f"ping -q -c 1 {nodes[0].ip}")
+        rows = run(nodes, args)
+        warnings = sum((node.warnings() for node in nodes), [])
+    text, met = report(rows, args)
+    text += "".join(f"\nkernel warning: {line}" for line in warnings)
+    print(text)
+    out = TREE / "build/bench"
+    out.mkdir(parents=True, exist_ok=True)
+    (out / f"library-{args.wire}.md").write_text(text + "\n", encoding="utf-8")
+    (out / f"library-{args.wire}.json").write_text(json.dumps(rows, indent=1), encoding="utf-8")
+    return 0 if met and not warnings else 1
 
 
 if __name__ == "__main__":

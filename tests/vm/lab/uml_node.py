@@ -122,6 +122,17 @@ class Node:
         if group.exists():
             group.write_text("-20", encoding="ascii")
 
+    def cpu_seconds(self):
+        """CPU that it has used on the host, its kernel and programs, those that ended too."""
+        ticks = 0
+        for process in {Path("/proc") / str(t) for t in _threads_of_session(self._process.pid)}:
+            with contextlib.suppress(OSError):      # a thread of another process, or just ended
+                if not (process / "task" / process.name).exists():
+                    continue
+                fields = (process / "stat").read_text(encoding="ascii").rsplit(")", 1)[1].split()
+                ticks += sum(map(int, fields[11:15]))
+        return ticks / os.sysconf("SC_CLK_TCK")
+
     def ready(self, timeout=30):
         """Return when its network and RDMA device are up."""
         self._ready.wait(timeout)
