@@ -69,11 +69,14 @@ void far_lose(struct rmr_far *f, u64 page, int err)
 {
 	void *addr = f->uffd.base + page * FAR_PAGE;
 	bool only_this;
+	u64 n;
 
-	far_count(f, FAR_LOSSES);
-	rmr_log(f->log, RMR_LOG_WARNING,
-		"far memory: page %llu at %p cannot be had (error %d): SIGBUS for who touches it",
-		(unsigned long long)page, addr, -err);
+	n = __atomic_add_fetch(&f->counters[FAR_LOSSES], 1, __ATOMIC_RELAXED);
+	if (!(n & (n - 1))) /* a donor may take thousands with it */
+		rmr_log(f->log, RMR_LOG_WARNING,
+			"far memory: page %llu at %p, %llu. of its kind, cannot be had (error %d): "
+			"SIGBUS for who touches it",
+			(unsigned long long)page, addr, (unsigned long long)n, -err);
 	if (f->options.lost)
 		f->options.lost(f->options.lost_arg, addr, err);
 	far_lock(f, page);

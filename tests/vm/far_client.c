@@ -5,7 +5,7 @@
  * far-client DONORS TEST [name=number...]
  *
  * Options: size, limit (MiB), threads (of the test), brings (of the library), seconds, count,
- * timeout (ms), slab (MiB), seed.
+ * timeout (ms), slab (MiB), seed, poll (us).
  * Tests: verify, counters, advice, system, lost, bench. Checks are lines "ok - ..." and
  * "not ok - ..."; the exit code is 1 if one is not ok.
  */
@@ -33,9 +33,9 @@ static struct {
 	const char *name;
 	uint64_t value;
 } options[] = {
-	{ "size", 16 },	      { "limit", 4 },	 { "threads", 4 },
-	{ "brings", 2 },      { "seconds", 10 }, { "count", 2000 },
-	{ "timeout", 20000 }, { "slab", 2 },	 { "seed", 1 },
+	{ "size", 16 },	   { "limit", 4 },    { "threads", 4 },	    { "brings", 2 },
+	{ "seconds", 10 }, { "count", 2000 }, { "timeout", 20000 }, { "slab", 2 },
+	{ "seed", 1 },	   { "poll", 200 },
 };
 
 static struct rmr *fabric;
@@ -227,6 +227,7 @@ static void open_all(const char *donors)
 
 	rmr_options_init(&o);
 	o.slab_bytes = option("slab") * MIB;
+	o.poll_us = (uint32_t)option("poll");
 	o.timeout_ms = (uint32_t)option("timeout");
 	o.log = log_line;
 	must("open", rmr_open(donors, &o, &fabric));

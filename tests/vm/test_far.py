@@ -6,14 +6,18 @@ said, and is never zeroes.
     donor1 (QEMU)                        borrower1 (QEMU, the same kernel)
     ramsterd, 64 MiB  <----- verbs ----  far-client: 16 MiB of far memory, of which 4 in RAM
 
-Usage: test_far.py [KERNEL...]
+Usage: test_far.py [KERNEL...]      FAR_TESTS names some of TESTS below.
 """
+import os
+import random
 import re
 import shutil
+import subprocess
 import time
 
 from lab import fabric, scenario
-from lab.scenario import expect, run, say, wait_during
+from lab.modules import TREE
+from lab.scenario import MIB, expect, run, say, wait_during
 
 CASES = ("61", "612")
 DONATE = "64M"
@@ -51,6 +55,15 @@ def start(lab, test, options):
     return job
 
 
+def test_system(lab):
+    """System calls work for root, and fail cleanly for others."""
+    client(lab, "system")
+    # devices of rdma are for everybody where udev runs; userfaultfd is not
+    lab.borrowers[0].check("chmod 666 /dev/infiniband/*; "
+                           "echo 0 >/proc/sys/vm/unprivileged_userfaultfd")
+    client(lab, "system", who="setpriv --reuid=65534 --clear-groups", name="system, nobody")
+
+
 def test_revoke(lab):
     """The donor wants most of its memory back, and all, and gives it again, under load."""
     job = start(lab, "verify", "seconds=20 timeout=60000")
@@ -77,20 +90,67 @@ def test_lost(lab):
     lab.start_daemon(donate=DONATE)
 
 
+def put_sort(lab):
+    """examples/sort, and a file of 8 MiB for it; returns what sort(1) makes of it."""
+    target = lab.share / "far"
+    subprocess.run(["cc", "-O2", "-Wall", "-Wextra", "-Werror", f"-I{TREE}/include",
+                    "-o", target / "sort", TREE / "examples/sort.c",
+                    target / "libramster-rdma.so.1"], check=True)
+    numbers = random.Random(4)
+    with open(target / "input", "wb") as file:
+        while file.tell() < 8 * MIB:
+            file.write(numbers.randbytes(numbers.randrange(120)).replace(b"\n", b"") + b"\n")
+        file.write(b"the last line has no end")
+    return subprocess.run(["sort", target / "input"], env={"LC_ALL": "C"}, check=True,
+                          stdout=subprocess.PIPE).stdout
+
+
+def start_sort(lab):
+    return lab.borrowers[0].spawn(
+        f"cd /share/far && LD_LIBRARY_PATH=. exec ./sort {lab.donors[0].ip} 2 input /run/output 2>&1")
+
+
+def test_sort(lab):
+    """A file four times the limit, compared with sort(1); then the donor dies on the way."""
+    expected = put_sort(lab)
+    code, output = start_sort(lab).wait(300)
+    say(f"sort: {output.strip()}")
+    expect(code == 0, f"sort ends well, exit code {code}: {output}")
+    lab.borrowers[0].check("cp /run/output /share/far/; rm /run/output", 120)
+    expect((lab.share / "far/output").read_bytes() == expected, "the same as sort(1)")
+    expect(re.search(r"\b(\d+) KiB", output) and int(re.search(r"(\d+) KiB", output)[1]) <= 2048,
+           f"the limit is kept: {output}")
+    job = start_sort(lab)
+    wait_during(job, "its pages on the donor",
+                lambda: lab.donor_status()["granted_bytes"] > 4 * MIB)
+    lab.kill_daemon()
+    code, output = job.wait(180)
+    say(f"sort, its donor killed: exit code {code}: {output.strip()}")
+    expect(code == 1 and output.count("\n") == 1 and "memory is lost" in output,
+           f"one clear error; exit code {code}: {output}")
+    lab.borrowers[0].check("test ! -e /run/output")
+    lab.start_daemon(donate=DONATE)
+
+
+# what runs on one pair of machines, in this order
+TESTS = {
+    "advice": lambda lab: client(lab, "advice"),
+    "verify": lambda lab: client(lab, "verify", "seconds=15"),
+    "tight": lambda lab: client(lab, "verify", "seconds=8 limit=1 brings=4 threads=8",
+                                name="verify, 1 MiB"),
+    "counters": lambda lab: client(lab, "counters", "seconds=15"),
+    "system": test_system,
+    "revoke": test_revoke,
+    "lost": test_lost,
+    "sort": test_sort,
+}
+
+
 def test(kernel):
     with fabric.open_fabric(kernel, donate=DONATE, tools=()) as lab:
         put_programs(lab)
-        borrower = lab.borrowers[0]
-        client(lab, "advice")
-        client(lab, "verify", "seconds=15")
-        client(lab, "verify", "seconds=8 limit=1 brings=4 threads=8", name="verify, 1 MiB")
-        client(lab, "counters", "seconds=15")
-        client(lab, "system")
-        # devices of rdma are for everybody where udev runs; userfaultfd is not
-        borrower.check("chmod 666 /dev/infiniband/*; echo 0 >/proc/sys/vm/unprivileged_userfaultfd")
-        client(lab, "system", who="setpriv --reuid=65534 --clear-groups", name="system, nobody")
-        test_revoke(lab)
-        test_lost(lab)
+        for name in os.environ.get("FAR_TESTS", " ".join(TESTS)).split():
+            TESTS[name](lab)
         lab.wait_slabs(0)
 
 

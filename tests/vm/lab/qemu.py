@@ -316,6 +316,13 @@ class Machine:
         """End the guest at once, as a power cut does."""
         self._end(signal.SIGKILL)
 
+    def favour(self):
+        """Before all else that runs here, for measurements. Needs root."""
+        group = Path(f"/proc/{self._process.pid}/autogroup")
+        if group.exists():  # its session's; where there is none, so is nobody else's
+            group.write_text("-20", encoding="ascii")
+        os.setpriority(os.PRIO_PGRP, self._process.pid, -20)
+
     def freeze(self):
         """Stop the guest's time: it is there, and silent."""
         self._process.send_signal(signal.SIGSTOP)

@@ -1,0 +1,119 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-2.0-only
+"""Far memory against the wire and against the same faults without a wire, on stock 6.1, in turns.
+
+    donor1 (QEMU)                        borrower1 (QEMU, the same kernel)
+    ramsterd, perftest server            far-client bench: 16 MiB, of which 4 in RAM
+
+Prints medians with their spread, and what became of the bars: a fault takes at most
+a raw READ of 4 KiB and 1.3 times the same fault answered here; pages in order
+come at least 3 times as fast as at random.
+
+The fault answered here is one of a page that one word fills: the library has it in its index, so
+it goes the whole way of a fault but over the wire.
+
+Usage: far.py [--repeat N] [--count N] [--kernel K] [--brings N]
+"""
+import argparse
+import json
+import shutil
+import statistics
+import sys
+import time
+from pathlib import Path
+
+TREE = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(TREE / "tests/vm"))
+from lab import fabric, scenario  # noqa: E402
+
+CLIENT = "LD_LIBRARY_PATH=/share/far /share/far/far-client"
+PORT = 18515
+# both sides wait in the same way: perftest with -e?, the library's poll_us
+MODES = {"polling": (False, 10000), "asleep": (True, 0)}
+
+
+def put_programs(lab):
+    target = lab.share / "far"
+    target.mkdir()
+    for name in ("far-client", "libramster-rdma.so.1"):
+        shutil.copy(scenario.build_directory() / "libramster-rdma" / name, target)
+
+
+def raw_read(lab, count, events):
+    """What ib_read_lat says is typical of 4 KiB, microseconds: polling, or asleep until told."""
+    donor, borrower = lab.donors[0], lab.borrowers[0]
+    arguments = f"-d rxe0 -x 1 -p {PORT} -s 4096 -n {count} -F{' -e' if events else ''}"
+    server = donor.spawn(f"exec ib_read_lat {arguments} 2>&1")
+    scenario.wait_for("perftest's server", lambda: not donor.sh(
+        f"ss -ltn | grep -q :{PORT}")[0], 20)
+    code, text = borrower.sh(f"ib_read_lat {arguments} {donor.ip} 2>&1", 120)
+    if code:
+        raise scenario.LabError(f"ib_read_lat failed:\n{text}\n{server.output()}")
+    server.wait(30)
+    row = [line.split() for line in text.splitlines() if line.split()[:1] == ["4096"]][-1]
+    return float(row[4])
+
+
+def far(lab, options):
+    """All numbers of one run of far-client."""
+    text = lab.borrowers[0].check(f"{CLIENT} {lab.donors[0].ip} bench {options} 2>&1", 600)
+    scenario.expect("ok - every byte is right" in text and "not ok" not in text, text)
+    result = {}
+    for line in text.splitlines():
+        if line.startswith("{"):
+            result |= json.loads(line)
+    return result
+
+
+def say_row(name, values, unit):
+    print(f"| {name} | {statistics.median(values):.0f} ({min(values):.0f} – {max(values):.0f}) "
+          f"| {unit} |")
+
+
+def report(mode, raw, runs):
+    """A table; returns the bars that were missed."""
+    of = {key: [run[key[0]][key[1]] for run in runs] for key in (
+        ("local", "p50"), ("remote", "p50"), ("remote", "p99"), ("random", "pages_per_s"),
+        ("sequential", "pages_per_s"))}
+    print(f"\n| {mode} | median (spread) | |\n|---|---|---|")
+    say_row("raw READ of 4 KiB, typical", raw, "µs")
+    say_row("fault answered here, p50", of["local", "p50"], "µs")
+    say_row("fault over the wire, p50", of["remote", "p50"], "µs")
+    say_row("the same, p99", of["remote", "p99"], "µs")
+    say_row("at random", of["random", "pages_per_s"], "pages/s")
+    say_row("in order", of["sequential", "pages_per_s"], "pages/s")
+    fault, local = (statistics.median(of[name, "p50"]) for name in ("remote", "local"))
+    bar = statistics.median(raw) + 1.3 * local
+    ratio = (statistics.median(of["sequential", "pages_per_s"])
+             / statistics.median(of["random", "pages_per_s"]))
+    print(f"\nfault: {fault:.0f} µs, bar {bar:.0f} µs; in order {ratio:.1f} times as fast, bar 3")
+    return ([f"{mode}: fault"] if fault > bar else []) + ([f"{mode}: in order"] if ratio < 3 else [])
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--repeat", type=int, default=5)
+    parser.add_argument("--count", type=int, default=1500)
+    parser.add_argument("--kernel", default="61")
+    parser.add_argument("--brings", type=int, default=1, help="threads of the library")
+    args = parser.parse_args()
+    raw, runs, missed = {mode: [] for mode in MODES}, {mode: [] for mode in MODES}, []
+    with fabric.open_fabric(args.kernel, donate="64M", tools=(), name="bench-far") as lab:
+        put_programs(lab)
+        for machine in lab.machines:
+            machine.favour()
+        for i in range(args.repeat):
+            for mode, (events, poll_us) in MODES.items():
+                raw[mode].append(raw_read(lab, args.count, events))
+                runs[mode].append(far(lab, f"count={args.count} brings={args.brings} "
+                                      f"seed={i + 1} poll={poll_us}"))
+                print(f"{time.strftime('%H:%M:%S')} {mode}: raw {raw[mode][-1]:.0f}; "
+                      f"{runs[mode][-1]}", file=sys.stderr, flush=True)
+    for mode in MODES:
+        missed += report(mode, raw[mode], runs[mode])
+    print("Bars: " + ("missed: " + ", ".join(missed) if missed else "all met") + ".")
+    return 1 if missed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
