@@ -31,14 +31,14 @@ class Faults:
 
     def __init__(self, lab, active):
         self._borrower = lab.borrowers[0]
-        self._active = active
+        self.active = active
 
     def _set(self, name, value):
         self._borrower.check(f"for kind in {' '.join(self.kinds)}; do "
                              f"echo {value} >/sys/kernel/debug/$kind/{name} || exit; done")
 
     def rate(self, percent):
-        if self._active:
+        if self.active:
             self._set("probability", percent)
 
     def _injected(self):
@@ -47,7 +47,7 @@ class Faults:
                 for kind in self.kinds}
 
     def __enter__(self):
-        if not self._active:
+        if not self.active:
             return self
         start, size = self._borrower.check(
             "cd /sys/module/ramster_rdma && cat sections/.text coresize").split()
@@ -61,7 +61,7 @@ class Faults:
         return self
 
     def __exit__(self, kind, *_):
-        if not self._active:
+        if not self.active:
             return
         self.rate(0)
         injected = self._injected()
