@@ -6,6 +6,8 @@
 
 #include <stdlib.h>
 
+/* Room that does not come in this time does not come. */
+#define ROOM_MS 3000
 /* Pages that may vanish are not worth a longer wait for room. */
 #define EPHEMERAL_MS 200
 /* The mover has other pages to move, and comes back. */
@@ -57,6 +59,8 @@ bool rmr_op_wait(struct rmr_op *op)
 	u32 limit = c->r->options.timeout_ms;
 	u64 now = rmr_now_ms();
 
+	if (op->verb != RMR_OP_GET && limit > ROOM_MS)
+		limit = ROOM_MS;
 	if (op->verb != RMR_OP_GET && rmr_op_is_ephemeral(op) && limit > EPHEMERAL_MS)
 		limit = EPHEMERAL_MS;
 	if (c->port.bulk && limit > MOVER_MS)

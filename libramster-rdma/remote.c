@@ -74,9 +74,10 @@ bool rmr_remote_hopeful(struct rmr_remote *r)
 {
 	const struct rmr_donor *d;
 
+	/* one that has denied and says that it has room is asked again when the pause is over */
 	for (d = r->donors; d < r->donors + r->ndonors; d++)
-		if (asking(d) ||
-		    (may_ask(d) && rmr_session_free_bytes(d->session) >= r->slabs.slab_bytes))
+		if (asking(d) || (rmr_session_live(d->session) &&
+				  rmr_session_free_bytes(d->session) >= r->slabs.slab_bytes))
 			return true;
 	return false;
 }

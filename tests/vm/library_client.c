@@ -4,7 +4,7 @@
  *
  * library-client DONORS TEST...: one line "ok - what" or "not ok - what" per check;
  * exit 1 if any failed. Tests that wait for the operator (tests/vm/test_library.py)
- * print "ready" and go on for as long as seconds= says.
+ * print "ready" and go on until the file until= is there, seconds= at most.
  */
 #include <errno.h>
 #include <poll.h>
@@ -16,6 +16,7 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <time.h>
+#include <unistd.h>
 
 #include <ramster/ramster_rdma.h>
 
@@ -23,6 +24,7 @@
 
 static const char *donors;
 static unsigned int seconds = 5;
+static const char *until;
 static uint64_t zstd_bytes = 8u << 20;
 static int failures;
 static pthread_mutex_t say_lock = PTHREAD_MUTEX_INITIALIZER;
@@ -391,8 +393,8 @@ struct worker {
 	pthread_t thread;
 	uint64_t object;
 	unsigned int pages, flags;
-	bool patient; /* errors are counted, not complained of */
-	double end;
+	bool patient;	  /* errors are counted, not complained of */
+	const bool *stop; /* atomic */
 	uint64_t gets, puts, misses, lost, wrong, failed;
 	double longest;
 };
@@ -406,7 +408,7 @@ static void *work(void *arg)
 	double began;
 	int err;
 
-	while (now() < w->end) {
+	while (!__atomic_load_n(w->stop, __ATOMIC_RELAXED)) {
 		seed = seed * 6364136223846793005ull + 1442695040888963407ull;
 		i = (seed >> 33) % w->pages;
 		began = now();
@@ -450,11 +452,21 @@ static void sum_up(const struct worker *w, int n, struct worker *sum)
 	}
 }
 
-/* n threads on a pool each kind for some seconds. */
+/* Until the operator has done what he wanted, or for some seconds. */
+static void wait_end(void)
+{
+	double end = now() + seconds;
+
+	while (now() < end && (!until || access(until, F_OK)))
+		poll(NULL, 0, 50);
+}
+
+/* n threads on a pool each kind, until the end. */
 static void run_workers(struct rmr *r, int n, unsigned int pages, struct worker *kept,
 			struct worker *vanishing)
 {
 	struct rmr_pool *pool[2];
+	bool stop = false;
 	struct worker w[32];
 	int i;
 
@@ -468,9 +480,11 @@ static void run_workers(struct rmr *r, int n, unsigned int pages, struct worker 
 					.object = (uint64_t)i + 1,
 					.pages = pages,
 					.flags = i >= n / 2 ? RMR_EPHEMERAL : 0,
-					.end = now() + seconds };
+					.stop = &stop };
 		pthread_create(&w[i].thread, NULL, work, &w[i]);
 	}
+	wait_end();
+	__atomic_store_n(&stop, true, __ATOMIC_RELAXED);
 	for (i = 0; i < n; i++)
 		pthread_join(w[i].thread, NULL);
 	sum_up(w, n / 2, kept);
@@ -632,12 +646,14 @@ int main(int argc, char **argv)
 
 	if (argc < 3)
 		return fprintf(stderr,
-			       "usage: library-client DONORS [seconds=N] [zstd=BYTES] TEST...\n"),
+			       "usage: library-client DONORS [seconds=N] [until=FILE] [zstd=BYTES] TEST...\n"),
 		       2;
 	donors = argv[1];
 	for (at = 2; at < argc; at++) {
 		if (!strncmp(argv[at], "seconds=", 8))
 			seconds = (unsigned int)atoi(argv[at] + 8);
+		if (!strncmp(argv[at], "until=", 6))
+			until = argv[at] + 6;
 		if (!strncmp(argv[at], "zstd=", 5))
 			zstd_bytes = strtoul(argv[at] + 5, NULL, 0);
 		for (i = 0; i < sizeof(tests) / sizeof(tests[0]); i++) {

@@ -22,6 +22,8 @@ DAEMON = f"{BUILD}/rdma-broker/ramsterd"
 CTL = f"{BUILD}/rdma-broker/ramsterctl"
 CLIENT = f"{BUILD}/libramster-rdma/library-client"
 OPTIONS = "--heartbeat=1s --grace=20s --donate=48M"
+# ends a test that goes on
+STOP = "/run/library-stop"
 PLAIN = ("basics", "arguments", "sizes", "vectors", "queue", "threads", "full")
 
 failures = []
@@ -52,11 +54,19 @@ def report(code, output, test):
     say(code == 0, f"{test}: ends well", f"exit code {code}\n{output}")
 
 
-def start_client(node, donor, test, seconds):
+def start_client(node, donors, test, options=""):
     """Run a test that goes on while the operator acts; returns its job when it is ready."""
-    job = node.spawn(f"exec env {CLIENT} {donor.ip} seconds={seconds} {test}")
-    scenario.wait_during(job, "ready", lambda: "ready" in job.output(), 30)
+    node.check(f"rm -f {STOP}")
+    job = node.spawn(f"exec env {CLIENT} {donors} seconds=300 until={STOP} {options} {test}")
+    scenario.wait_during(job, "ready", lambda: "ready" in job.output(), 60)
     return job
+
+
+def end_client(node, job, test, load=1):
+    """After another while of load let it come to its end, and report."""
+    time.sleep(load)
+    node.check(f"touch {STOP}")
+    report(*job.wait(180), test)
 
 
 def granted(node):
@@ -64,55 +74,59 @@ def granted(node):
     return json.loads(node.check(f"{CTL} status --json"))["granted_bytes"]
 
 
-def test_revoke(donor, client, seconds=8, deadline=5):
+def revoke(node, size, deadline):
+    """Take back and lend again; nothing may have to be fenced."""
+    code, output = node.sh(f"{CTL} revoke {size} --deadline {deadline}s", timeout=deadline + 60)
+    say(code == 0 and "of which 0 B were fenced" in output,
+        f"{node.name} takes {size} back under load", output)
+    node.check(f"{CTL} donate {size}")
+
+
+def test_revoke(donor, client, deadline=10):
     """Most of the donation is asked back and given again, then all of it."""
-    job = start_client(client, donor, "revoke", seconds)
-    scenario.wait_during(job, "slabs are lent", lambda: granted(donor) > 4 << 20)
+    job = start_client(client, donor.ip, "revoke")
     for size in ("40M", "10M", "48M"):
+        scenario.wait_during(job, "slabs are lent", lambda: granted(donor) > 4 << 20)
         time.sleep(1)  # of load
-        code, output = donor.sh(f"{CTL} revoke {size} --deadline {deadline}s",
-                                timeout=deadline + 60)
-        say(code == 0 and "of which 0 B were fenced" in output, f"revoke {size} under load",
-            output)
-        donor.check(f"{CTL} donate {size}")
-    report(*job.wait(seconds + 120), "revoke")
-
-
-def test_killed(donor, client, daemon, seconds=8):
-    """The donor dies under load and comes back."""
-    job = start_client(client, donor, "killed", seconds)
-    scenario.wait_during(job, "slabs are lent", lambda: granted(donor) > 4 << 20)
-    time.sleep(1)  # of load
-    daemon.kill()
-    daemon.wait(10)
-    daemon = start_donor(donor)
-    report(*job.wait(seconds + 120), "killed")
-    return daemon
-
-
-def test_resume(donor, client):
-    """The donor is silent for longer than is borne, but not for longer than it keeps slabs."""
-    job = start_client(client, donor, "resume", 16)
-    scenario.wait_during(job, "slabs are lent", lambda: granted(donor) > 4 << 20)
-    donor.freeze()
-    scenario.wait_during(job, "it is missed", lambda: "connecting again" in job.output())
-    donor.thaw()
-    scenario.wait_during(job, "it is back", lambda: "nothing lost" in job.output())
-    report(*job.wait(60), "resume")
+        revoke(donor, size, deadline)
+    end_client(client, job, "revoke")
 
 
 def test_donors(donor, client, other):
     """Two donors, no compressed tier: what one takes back goes to the other."""
     daemon = start_donor(other)
-    job = client.spawn(f"exec env {CLIENT} {donor.ip},{other.ip} seconds=18 zstd=0 revoke")
+    job = start_client(client, f"{donor.ip},{other.ip}", "revoke", "zstd=0")
     for each in (donor, other, donor):
         scenario.wait_during(job, f"{each.name} lends", lambda e=each: granted(e) > 4 << 20)
-        code, output = each.sh(f"{CTL} revoke 48M --deadline 5s", timeout=60)
-        say(code == 0 and "of which 0 B were fenced" in output, f"{each.name} takes all back",
-            output)
-        each.check(f"{CTL} donate 48M")
-    report(*job.wait(60), "donors")
+        time.sleep(2)  # until the other one has said in a heartbeat what room it has
+        revoke(each, "48M", 10)
+    end_client(client, job, "donors")
     daemon.kill("TERM")
+
+
+def test_resume(donor, client):
+    """The donor is silent for longer than is borne, but not for longer than it keeps slabs."""
+    job = start_client(client, donor.ip, "resume")
+    scenario.wait_during(job, "slabs are lent", lambda: granted(donor) > 4 << 20)
+    donor.freeze()
+    scenario.wait_during(job, "it is missed", lambda: "connecting again" in job.output())
+    donor.thaw()
+    scenario.wait_during(job, "it is back", lambda: "nothing lost" in job.output())
+    end_client(client, job, "resume")
+
+
+def test_killed(donor, client, daemon):
+    """The donor dies under load and comes back."""
+    job = start_client(client, donor.ip, "killed")
+    scenario.wait_during(job, "slabs are lent", lambda: granted(donor) > 4 << 20)
+    time.sleep(1)  # of load
+    daemon.kill()
+    daemon.wait(10)
+    scenario.wait_during(job, "it is missed", lambda: "gone" in job.output())
+    time.sleep(2)  # of gets of what is lost
+    daemon = start_donor(donor)
+    end_client(client, job, "killed", load=2)
+    return daemon
 
 
 def main():

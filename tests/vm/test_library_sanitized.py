@@ -51,9 +51,9 @@ def run_tests(machine, tests):
     daemon = test_library.start_donor(machine)
     for name in tests:
         if name == "revoke":
-            test_library.test_revoke(machine, machine, seconds=40, deadline=40)
+            test_library.test_revoke(machine, machine, deadline=60)
         elif name == "killed":
-            daemon = test_library.test_killed(machine, machine, daemon, seconds=30)
+            daemon = test_library.test_killed(machine, machine, daemon)
         else:
             test_library.report(*machine.sh(f"env {test_library.CLIENT} {machine.ip} seconds=10 "
                                             f"{name}", timeout=600), name)
