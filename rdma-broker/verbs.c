@@ -16,8 +16,10 @@
 #include <utlist.h>
 
 #include "log.h"
+#include "reaper.h"
 
-#define RING	    64	  /* messages posted each way on a control connection */
+#define RING	    64	 /* messages posted each way on a control connection */
+#define REAP_MS	    2000 /* that the CM may take for the last connections, when we stop */
 #define BACKLOG	    16384 /* messages that wait for a place in the ring; untouched ones cost nothing */
 #define POLL_BATCH  16
 #define POLL_ROUNDS 8 /* batches handled before others get their turn */
@@ -49,6 +51,7 @@ struct rmb_verbs {
 	struct rdma_cm_id *listeners[32];
 	unsigned int n_listeners;
 	struct lane_cq *lane_cqs;
+	struct rmb_reaper *reaper; /* destroys CM ids */
 	const struct rmb_verbs_ops *ops;
 	void *ctx;
 };
@@ -135,6 +138,18 @@ static void pd_put(struct rmb_pd *pd)
 	free(pd);
 }
 
+static void id_end(void *id)
+{
+	rdma_destroy_id(id);
+}
+
+/* Its queue pair is gone, so nothing of the client's is left; the CM may take its time. */
+static void id_destroy(struct rmb_verbs *verbs, struct rdma_cm_id *id)
+{
+	id->context = NULL; /* its last events are nobody's */
+	rmb_reaper_give(verbs->reaper, id_end, id);
+}
+
 static void conn_free(struct rmb_conn *conn)
 {
 	struct queued *queued;
@@ -151,7 +166,7 @@ static void conn_free(struct rmb_conn *conn)
 		ibv_destroy_comp_channel(conn->channel);
 	if (conn->mr)
 		ibv_dereg_mr(conn->mr);
-	rdma_destroy_id(conn->id);
+	id_destroy(conn->verbs, conn->id);
 	if (conn->pd)
 		pd_put(conn->pd);
 	while ((queued = STAILQ_FIRST(&conn->backlog))) {
@@ -519,7 +534,7 @@ static void on_request(struct rmb_verbs *verbs, struct rdma_cm_id *id,
 	struct rmb_conn *conn = conn_create(verbs, id, param->responder_resources);
 
 	if (!conn) {
-		rdma_destroy_id(id);
+		id_destroy(verbs, id);
 		return;
 	}
 	conn_enter(conn);
@@ -547,10 +562,11 @@ static void conn_finish(struct rmb_conn *conn, const char *why, bool device_gone
 }
 
 static void dispatch(struct rmb_verbs *verbs, enum rdma_cm_event_type type, struct rdma_cm_id *id,
-		     const struct rdma_conn_param *param, const void *data, size_t len)
+		     struct rmb_conn *conn, const struct rdma_conn_param *param, const void *data,
+		     size_t len)
 {
-	struct rmb_conn *conn = id->context;
-
+	if (!conn && type != RDMA_CM_EVENT_CONNECT_REQUEST)
+		return; /* destroyed meanwhile */
 	switch (type) {
 	case RDMA_CM_EVENT_CONNECT_REQUEST:
 		on_request(verbs, id, param, data, len);
@@ -564,8 +580,7 @@ static void dispatch(struct rmb_verbs *verbs, enum rdma_cm_event_type type, stru
 		conn_finish(conn, "did not complete its connection", false);
 		break;
 	case RDMA_CM_EVENT_DEVICE_REMOVAL:
-		if (conn)
-			conn_finish(conn, "RDMA device was removed", true);
+		conn_finish(conn, "RDMA device was removed", true);
 		break;
 	default: /* established, timewait exit, address change: nothing to do */
 		break;
@@ -583,6 +598,7 @@ static int on_cm_event(sd_event_source *source, int fd, uint32_t events, void *o
 		struct rdma_conn_param param = event->param.conn;
 		enum rdma_cm_event_type type = event->event;
 		struct rdma_cm_id *id = event->id;
+		struct rmb_conn *conn = id->context; /* until it is acknowledged the id stays */
 		uint8_t data[256];
 		size_t len = param.private_data ? param.private_data_len : 0;
 
@@ -590,7 +606,7 @@ static int on_cm_event(sd_event_source *source, int fd, uint32_t events, void *o
 		if (len)
 			memcpy(data, param.private_data, len);
 		rdma_ack_cm_event(event);
-		dispatch(verbs, type, id, &param, data, len);
+		dispatch(verbs, type, id, conn, &param, data, len);
 	}
 	return 0;
 }
@@ -615,8 +631,9 @@ struct rmb_verbs *rmb_verbs_create(sd_event *event, const struct rmb_verbs_ops *
 	verbs->event = event;
 	verbs->ops = ops;
 	verbs->ctx = ctx;
+	verbs->reaper = rmb_reaper_create();
 	verbs->channel = rdma_create_event_channel();
-	if (!verbs->channel || nonblock(verbs->channel->fd) ||
+	if (!verbs->reaper || !verbs->channel || nonblock(verbs->channel->fd) ||
 	    sd_event_add_io(event, &verbs->source, verbs->channel->fd, EPOLLIN, on_cm_event,
 			    verbs) < 0) {
 		snprintf(why, why_len,
@@ -633,13 +650,15 @@ void rmb_verbs_destroy(struct rmb_verbs *verbs)
 	struct lane_cq *lane, *next;
 
 	while (verbs->n_listeners)
-		rdma_destroy_id(verbs->listeners[--verbs->n_listeners]);
+		id_destroy(verbs, verbs->listeners[--verbs->n_listeners]);
 	LL_FOREACH_SAFE(verbs->lane_cqs, lane, next) {
 		ibv_destroy_cq(lane->cq);
 		free(lane);
 	}
 	sd_event_source_disable_unref(verbs->source);
-	if (verbs->channel)
+	if (verbs->reaper && !rmb_reaper_destroy(verbs->reaper, REAP_MS))
+		rmb_log(LOG_WARNING, "the RDMA connection manager does not let a connection go");
+	else if (verbs->channel)
 		rdma_destroy_event_channel(verbs->channel);
 	free(verbs);
 }

@@ -6,7 +6,7 @@ after an absence those whose slab it has fenced meanwhile.
     donor1 (UML)                        borrower1 (UML)
     ramsterd, 64 MiB  <---- verbs ----  ramster_rdma
     TERM, start, KILL, start,           devcheck on the device, 24 MiB
-    unheard for a while
+    unheard for a while; link down
 
 Usage: test_donor_restart.py [uml]
 """
@@ -94,12 +94,29 @@ def fenced_unheard(lab):
     expect(lab.sysfs("slabs_fenced") == fenced + 1, "the borrower knows of one slab")
 
 
+def deaf(lab):
+    """The donor's link goes down, after which rxe of 5.10 sends nothing more, ever: whoever waits
+    for an answer of its connection manager waits in vain. ramsterd does not."""
+    donor = lab.donors[0]
+    donor.check("ip link set vec0 down")
+    wait_for("the donor to miss its borrower",
+             lambda: lab.ctl("clients")["clients"][0]["state"] == "orphaned")
+    took = []
+    for _ in range(10):
+        start = time.monotonic()
+        lab.ctl("status", timeout=10)
+        took.append(time.monotonic() - start)
+        time.sleep(0.2)
+    say(f"a donor that cannot send answers its operator within {max(took):.1f} s")
+
+
 def test(engine):
     with fabric.open_fabric(engine, donate=DONATE, tools=("devcheck",)) as lab:
         lab.load_module("size=32M slab_size=1M zpool_percent=60")
         orderly(lab)
         sudden(lab)
         fenced_unheard(lab)
+        deaf(lab)
         lab.unload_module()
 
 
