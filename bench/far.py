@@ -87,7 +87,8 @@ def report(mode, raw, runs):
     ratio = (statistics.median(of["sequential", "pages_per_s"])
              / statistics.median(of["random", "pages_per_s"]))
     print(f"\nfault: {fault:.0f} µs, bar {bar:.0f} µs; in order {ratio:.1f} times as fast, bar 3")
-    return ([f"{mode}: fault"] if fault > bar else []) + ([f"{mode}: in order"] if ratio < 3 else [])
+    missed = {"fault": fault > bar, "in order": ratio < 3}
+    return [f"{mode}: {what}" for what, miss in missed.items() if miss]
 
 
 def main():

@@ -149,7 +149,10 @@ int rmk_share_post(struct rmk_share *share, const struct rmk_share_view *view, e
 {
 	int err = -ENOTCONN;
 
-	/* who closes the lanes has left the share, then waits for us: old keys never meet new lanes */
+	/*
+	 * Who closes the lanes has left the share, then waits for us: old keys never meet new
+	 * lanes.
+	 */
 	rcu_read_lock();
 	if (READ_ONCE(share->state) == JOINED)
 		err = rmk_session_post(view->session, lane, wr, raddr, rkey);

@@ -26,6 +26,8 @@ EXCUSED = (
     ("", {"OPEN_ENDED_LINE"}, "clang-format breaks there when a string fits no other way"),
     ("include", {"BIT_MACRO", "PREFER_DEFINED_ATTRIBUTE_MACRO"},
      "published headers have <linux/types.h> alone, not the kernel's macros"),
+    ("include/ramster/ramster_rdma.h", {"PREFER_KERNEL_TYPES"},
+     "for programs, which have C's own types"),
     ("core/port.h", {"PREFER_KERNEL_TYPES", "CAMELCASE"},
      "its userspace half makes the kernel's names from C's own"),
     ("kmod/compat", {"LINUX_VERSION_CODE", "DEPRECATED_API", "NEW_TYPEDEFS"},

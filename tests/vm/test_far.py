@@ -106,8 +106,8 @@ def put_sort(lab):
 
 
 def start_sort(lab):
-    return lab.borrowers[0].spawn(
-        f"cd /share/far && LD_LIBRARY_PATH=. exec ./sort {lab.donors[0].ip} 2 input /run/output 2>&1")
+    command = f"./sort {lab.donors[0].ip} 2 input /run/output 2>&1"
+    return lab.borrowers[0].spawn(f"cd /share/far && LD_LIBRARY_PATH=. exec {command}")
 
 
 def test_sort(lab):
