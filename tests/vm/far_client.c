@@ -222,7 +222,7 @@ static void on_lost(void *arg, void *addr, int error)
 
 static void open_all(const char *donors)
 {
-	struct rmr_far_options fo;
+	struct rmr_far_options far_options;
 	struct rmr_options o;
 
 	rmr_options_init(&o);
@@ -232,10 +232,11 @@ static void open_all(const char *donors)
 	o.log = log_line;
 	must("open", rmr_open(donors, &o, &fabric));
 	must("connect", rmr_wait_connected(fabric, 20000));
-	rmr_far_options_init(&fo);
-	fo.threads = (uint32_t)option("brings");
-	fo.lost = on_lost;
-	must("far", rmr_far_create(fabric, option("size") * MIB, option("limit") * MIB, &fo, &far));
+	rmr_far_options_init(&far_options);
+	far_options.threads = (uint32_t)option("brings");
+	far_options.lost = on_lost;
+	must("far", rmr_far_create(fabric, option("size") * MIB, option("limit") * MIB,
+				   &far_options, &far));
 	base = rmr_far_addr(far);
 	pages = option("size") * MIB / PAGE;
 	versions = calloc(pages, sizeof(*versions));
@@ -548,6 +549,36 @@ static void bench_random(const char *name)
 	free(took);
 }
 
+/* Gets of the library without far memory: what of a fault is the wire and the library. */
+static void bench_get(void)
+{
+	uint64_t count = option("count"), state = option("seed"), i;
+	uint8_t *memory = aligned_alloc(PAGE, PAGE);
+	struct rmr_page p = { .object = 1, .addr = memory };
+	double *took = malloc(count * sizeof(*took)), start;
+	struct rmr_pool *pool;
+
+	must("pool", rmr_pool_create(fabric, RMR_PERSISTENT, PAGE, &pool));
+	must("buffer", rmr_buf_register(fabric, memory, PAGE, &p.buf));
+	for (i = 0; i < PAGE; i++)
+		memory[i] = (uint8_t)next_random(&state);
+	for (p.index = 0; p.index < 256; p.index++)
+		must("put", rmr_putv(pool, &p, 1));
+	for (i = 0; i < count; i++) {
+		p.index = next_random(&state) % 256;
+		start = now();
+		must("get", rmr_getv(pool, &p, 1));
+		took[i] = (now() - start) * 1e6;
+	}
+	qsort(took, count, sizeof(*took), by_value);
+	printf("{\"get\": {\"p50\": %.1f, \"p99\": %.1f}}\n", took[count / 2],
+	       took[count * 99 / 100]);
+	rmr_pool_destroy(pool);
+	rmr_buf_unregister(p.buf);
+	free(memory);
+	free(took);
+}
+
 /* Pages per second, a word of each: of all in order, or as many at random. */
 static void bench_rate(const char *name, bool random)
 {
@@ -573,6 +604,9 @@ static void test_bench(void)
 			page_at(page)[i] = page + 1;
 	bench_random("local");
 	fill_all();
+	for (page = 0; page < pages; page++) /* what is here now was not written since it came */
+		compare(page);
+	bench_get();
 	bench_random("remote");
 	bench_rate("random", true);
 	bench_rate("sequential", false);

@@ -36,13 +36,15 @@ CMDLINE = ("console=ttyS0 loglevel=5 panic=-1 oops=continue nokaslr no5lvl mitig
            "random.trust_cpu=on tsc=reliable no_timer_check audit=0 selinux=0 apparmor=0 "
            "nowatchdog net.ifnames=0")
 # What a kernel says when something is wrong with it. No kernel of the lab says any of it
-# by itself at boot, so there is no list of exceptions.
+# by itself at boot, so there is no list of exceptions. "Hardware memory corruption" is what 6.6
+# and later call a page that a program has poisoned itself (UFFDIO_POISON), and then touches.
 SPLAT = re.compile(
     r"WARNING:|BUG:|Oops|Call Trace|general protection|nable to handle|Kernel panic|stack-protector"
     r"|blocked for more than|rcu: INFO|detected stall|self-detected|soft lockup|hard LOCKUP"
     r"|(circular|recursive) locking|inconsistent lock state|suspicious RCU|DEBUG_LOCKS_WARN"
     r"|INFO: trying to register non-static key|lockdep is turned off"
-    r"|sleeping function called|scheduling while atomic|refcount_t|corruption|ODEBUG:"
+    r"|sleeping function called|scheduling while atomic|refcount_t|ODEBUG:"
+    r"|(?<!hardware memory )corruption"
     r"|Bad (page|rss-counter|swap)|Objects remaining|UBSAN|KASAN|KCSAN|kmemleak: [1-9]")
 
 _live = set()
