@@ -124,12 +124,10 @@ static void send_release(struct rmr_session *s, u64 id, u32 generation)
 		rmr_session_break(s);
 }
 
-static void on_live(void *owner, struct rmr_session *s, bool resumed)
+static void on_live(void *owner)
 {
 	struct rmr_remote *r = owner;
 
-	if (resumed)
-		rmr_slabs_event_all(&r->slabs, s, CORE_LEASE_RESUME);
 	pthread_mutex_lock(&r->lock);
 	pthread_cond_broadcast(&r->live);
 	pthread_mutex_unlock(&r->lock);
@@ -174,11 +172,30 @@ static u32 take_asked(struct rmr_donor *d, u32 n)
 	return n < asked ? n : asked;
 }
 
+/* What the donor has not named it has fenced, when nobody could be told. */
+static void on_listed(void *owner, struct rmr_session *s)
+{
+	struct rmr_remote *r = owner;
+	u32 n = rmr_slabs_fence_orphans(&r->slabs, s);
+
+	if (!n)
+		return;
+	rmr_log(r->log, 4, "donor %s: has fenced %u slabs meanwhile", rmr_session_name(s), n);
+	r->ops->moving(r->owner);
+	control_kick(r);
+}
+
 /* A resumed donor lists all that it has granted: what we hold, and what one of us missed. */
 static void on_grant(struct rmr_remote *r, struct rmr_session *s, const struct core_msg *msg)
 {
 	int err = -EINVAL;
 
+	if (rmr_slabs_event(&r->slabs, s, msg->grant.slab_id, msg->grant.generation,
+			    CORE_LEASE_RESUME)) {
+		r->ops->moving(r->owner);
+		r->ops->changed(r->owner); /* who reads its pages has waited for this */
+		return;
+	}
 	if (rmr_slabs_known(&r->slabs, s, msg->grant.slab_id, msg->grant.generation))
 		return;
 	if (take_asked(donor_of(r, s), 1) && msg->grant.len == r->slabs.slab_bytes)
@@ -347,6 +364,7 @@ static u32 control_turn(void *arg)
 static const struct rmr_session_ops session_ops = {
 	.failed = on_failed,
 	.live = on_live,
+	.listed = on_listed,
 	.down = on_down,
 	.lost = on_lost,
 	.message = on_message,

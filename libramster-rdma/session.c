@@ -45,7 +45,8 @@ struct rmr_session {
 	u32 heartbeat_ms, grace_ms, backoff_ms;
 	u64 lost_at, beat_at, progress_at, heard; /* ms */
 	bool complained;			  /* one log line per outage */
-	u32 lane_limit;				  /* lanes that the donor allows */
+	bool listing;	/* resumed, and the donor has not listed all grants yet */
+	u32 lane_limit; /* lanes that the donor allows */
 
 	struct rmr_control control;
 	struct rmr_lane lane[RMR_LANES];
@@ -94,6 +95,9 @@ static void handle_message(struct rmr_session *s, const struct core_msg *msg)
 	switch (msg->type) {
 	case RAMSTER_MSG_HEARTBEAT:
 		__atomic_store_n(&s->free_bytes, msg->heartbeat.free_bytes, __ATOMIC_RELAXED);
+		if (s->listing)
+			s->p.ops->listed(s->p.owner, s);
+		s->listing = false;
 		break;
 	case RAMSTER_MSG_BYE:
 		rmr_log(s->p.log, 6, "donor %s says goodbye: %s", s->p.name,
@@ -232,6 +236,7 @@ static void went_live(struct rmr_session *s, const struct core_cm_rep *rep)
 	s->grace_ms = rep->grace_ms;
 	s->backoff_ms = BACKOFF_MIN_MS;
 	s->complained = false;
+	s->listing = resumed;
 	s->heard = now;
 	s->beat_at = now;
 	s->progress_at = now + (u64)s->heartbeat_ms * SILENT_PERIODS;
@@ -241,7 +246,7 @@ static void went_live(struct rmr_session *s, const struct core_cm_rep *rep)
 		resumed ? "connected again, nothing lost" : "connected");
 	set_state(s, LIVE);
 	__atomic_store_n(&s->nlanes, 1, __ATOMIC_RELEASE);
-	s->p.ops->live(s->p.owner, s, resumed);
+	s->p.ops->live(s->p.owner);
 }
 
 /* Returns in how many ms to try again; 0: live. */

@@ -23,8 +23,10 @@ struct rmr_session_ops {
 	 * Any thread, with a lane's lock held.
 	 */
 	void (*failed)(void *owner, struct rmr_session *s);
-	/* I/O may start. resumed: the grants of before still stand. */
-	void (*live)(void *owner, struct rmr_session *s, bool resumed);
+	/* I/O may start. After a resume the donor is about to say which grants still stand. */
+	void (*live)(void *owner);
+	/* It has said so: what it has not named is gone. */
+	void (*listed)(void *owner, struct rmr_session *s);
 	/* The connection broke; the grants may still be saved. */
 	void (*down)(void *owner, struct rmr_session *s);
 	/* The grants are gone for good. */

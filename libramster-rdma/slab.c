@@ -115,6 +115,19 @@ void rmr_slabs_event_all(struct rmr_slabs *slabs, const struct rmr_session *s,
 	pthread_mutex_unlock(&slabs->lock);
 }
 
+u32 rmr_slabs_fence_orphans(struct rmr_slabs *slabs, const struct rmr_session *s)
+{
+	u32 i, n = 0;
+
+	pthread_mutex_lock(&slabs->lock);
+	for (i = 0; i < slabs->end; i++)
+		if (slabs->table[i]->session == s &&
+		    core_lease_orphaned(rmr_slab_state(slabs->table[i])))
+			n += slab_event(slabs->table[i], CORE_LEASE_FENCE);
+	pthread_mutex_unlock(&slabs->lock);
+	return n;
+}
+
 bool rmr_slab_refused(struct rmr_slabs *slabs, struct rmr_slab *slab)
 {
 	bool changed;

@@ -55,6 +55,8 @@ int rmr_slabs_add(struct rmr_slabs *slabs, struct rmr_session *s, const struct c
 /* An event of a slab in the donor's words. False: no such slab, or not in its state. */
 bool rmr_slabs_event(struct rmr_slabs *slabs, const struct rmr_session *s, u64 id, u32 generation,
 		     enum core_lease_event event);
+/* Fence those slabs of a donor that are still orphaned. Returns how many. */
+u32 rmr_slabs_fence_orphans(struct rmr_slabs *slabs, const struct rmr_session *s);
 void rmr_slabs_event_all(struct rmr_slabs *slabs, const struct rmr_session *s,
 			 enum core_lease_event event);
 /* The donor refused access: whatever it meant to say, the slab is fenced. */

@@ -576,6 +576,21 @@ static void test_resume(void)
 	rmr_close(r);
 }
 
+/* A slab is fenced while nothing can be said; it is found out when the connection is back. */
+static void test_fenced(void)
+{
+	struct rmr *r = open_fabric();
+	struct worker kept, vanishing;
+	struct rmr_stats s;
+
+	run_workers(r, 4, 900, &kept, &vanishing);
+	print_stats(r, &s);
+	check(!kept.failed && !s.crc_errors, "no call failed but for what was lost");
+	check(kept.lost > 0, "losses were told");
+	check(kept.longest < 40, "no call hung");
+	rmr_close(r);
+}
+
 /* More pages than there is room for. */
 static void test_full(void)
 {
@@ -636,7 +651,7 @@ static const struct {
 	{ "basics", test_basics },   { "arguments", test_arguments }, { "sizes", test_sizes },
 	{ "vectors", test_vectors }, { "queue", test_queue },	      { "threads", test_threads },
 	{ "full", test_full },	     { "resume", test_resume },	      { "revoke", test_revoke },
-	{ "killed", test_killed },
+	{ "killed", test_killed },   { "fenced", test_fenced },
 };
 
 int main(int argc, char **argv)

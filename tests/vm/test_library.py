@@ -115,6 +115,23 @@ def test_resume(donor, client):
     end_client(client, job, "resume")
 
 
+def test_fenced(donor, client):
+    """A slab is fenced, and the word of it lost with the connection that it was sent on."""
+    job = start_client(client, donor.ip, "fenced")
+    scenario.wait_during(job, "slabs are lent", lambda: granted(donor) > 4 << 20)
+    slab = json.loads(donor.check(f"{CTL} slabs --json"))["slabs"][0]["id"]
+    where = f"{client.ip} $(ip -o route get {client.ip} | grep -o 'dev [^ ]*')"
+    donor.check(f"ip neigh replace {where} lladdr 02:00:00:00:00:01 nud permanent")
+    donor.check(f"{CTL} revoke --slab {slab} --force --no-wait")
+    scenario.wait_during(job, "it is missed", lambda: "connecting again" in job.output())
+    donor.check(f"ip neigh del {where}")
+    scenario.wait_during(job, "it is back", lambda: "nothing lost" in job.output())
+    scenario.wait_during(job, "the fence is known",
+                         lambda: "has fenced 1 slabs meanwhile" in job.output())
+    end_client(client, job, "fenced")
+    donor.check(f"{CTL} donate 1M")
+
+
 def test_killed(donor, client, daemon):
     """The donor dies under load and comes back."""
     job = start_client(client, donor.ip, "killed")
@@ -131,7 +148,7 @@ def test_killed(donor, client, daemon):
 
 def main():
     wire = os.environ.get("RAMSTER_WIRE", "rxe")
-    names = sys.argv[1:] or [*PLAIN, "resume", "revoke", "donors", "killed"]
+    names = sys.argv[1:] or [*PLAIN, "resume", "fenced", "revoke", "donors", "killed"]
     with uml_node.Fabric(3, wire, name=f"library-{wire}") as (donor, client, other):
         daemon = start_donor(donor)
         for name in names:
@@ -139,6 +156,8 @@ def main():
                 test_revoke(donor, client)
             elif name == "resume":
                 test_resume(donor, client)
+            elif name == "fenced":
+                test_fenced(donor, client)
             elif name == "donors":
                 test_donors(donor, client, other)
             elif name == "killed":
