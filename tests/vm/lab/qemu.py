@@ -181,10 +181,15 @@ class Machine:
 
     def _command(self, control_fd):
         entry = kernels.prepare(self.kernel)
+        # Where there can be only one CPU, QEMU emulates locked instructions as plain ones. Linux
+        # uses one as the barrier between offering a buffer and looking whether to notify; then
+        # QEMU's own thread misses a notification now and then, and the network stands still.
+        possible = max(self._cpus, 2)
         command = [
             QEMU, "-nodefaults", "-no-user-config", "-display", "none", "-machine", "q35",
             *(COUNTED if self._counted else _cpu_options(self.kernel)),
-            "-smp", str(self._cpus), "-m", str(self._mem), "-no-reboot",
+            "-smp", f"{self._cpus},maxcpus={possible}", "-m", str(self._mem),
+            "-no-reboot",
             "-kernel", str(entry / "vmlinux"), "-initrd", str(entry / "initrd"),
             "-append", f"{CMDLINE} {self._append}", "-serial", "chardev:console",
             "-chardev", f"file,id=console,path={self.console},append=on",
