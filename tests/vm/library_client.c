@@ -576,7 +576,7 @@ static void test_resume(void)
 	rmr_close(r);
 }
 
-/* A slab is fenced while nothing can be said; it is found out when the connection is back. */
+/* Slabs are fenced while nothing can be said; that is found out when the connection is back. */
 static void test_fenced(void)
 {
 	struct rmr *r = open_fabric();
