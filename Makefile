@@ -4,8 +4,9 @@
 #   make         build userspace into build/
 #   make test    install what is missing, build plain and sanitized, run every test
 #   make test-debug   the module on a kernel with KASAN, lockdep and injected faults (slow)
+#   make coverage     which lines of core/ and the library its tests execute (10 minutes)
 #   make demo    two virtual machines, one swapping into the other's RAM
-#   make bench   compare the block device and swap with their peers (20 minutes)
+#   make bench   compare every way in with its peers: build/bench/report.md (40 minutes)
 #   make module  build ramster_rdma.ko for KDIR (default: the running kernel)
 #   make fuzz    fuzz for FUZZ_SECONDS (default 60) per target
 #   make format  lay out all C code as .clang-format says
@@ -41,6 +42,10 @@ test-debug: deps
 	$(MAKE) all san
 	tests/run.sh $(SAN) -L '^debug$$'
 
+coverage: deps
+	$(MAKE) all
+	python3 tests/coverage.py
+
 fuzz: san
 	tests/run.sh $(SAN) -L fuzz
 
@@ -53,11 +58,17 @@ demo: deps
 	$(MAKE) all
 	python3 tests/vm/demo.py
 
+# A missed bar is in the report and stops nothing.
 bench: deps
 	$(MAKE) all
+	-python3 bench/library.py
 	-python3 bench/compare-block.py
+	-python3 bench/compare-zstd.py
 	-python3 bench/compare-swap.py
 	-python3 bench/compare-fronts.py
+	-python3 bench/scaling.py
+	-python3 bench/far.py
+	python3 bench/report.py
 
 module:
 	$(MAKE) -C $(KDIR) M=$(CURDIR) modules
@@ -77,5 +88,5 @@ module-install: module
 clean:
 	rm -rf $(BUILD)
 
-.PHONY: all san deps test test-debug fuzz fuzz-seeds demo bench module format \
+.PHONY: all san deps test test-debug coverage fuzz fuzz-seeds demo bench module format \
 	install module-install clean

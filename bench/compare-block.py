@@ -22,7 +22,8 @@ from pathlib import Path
 
 TREE = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(TREE / "tests/vm"))
-from lab import uml, uml_node  # pylint: disable=wrong-import-position
+from lab import scenario, uml, uml_node  # pylint: disable=wrong-import-position
+import meter                   # pylint: disable=wrong-import-position
 
 # one system call for eight requests, and for all ends that are there
 BATCH = ["--iodepth_batch_submit=8", "--iodepth_batch_complete_min=1",
@@ -48,7 +49,7 @@ VERBS = {
     "ib_write_bw 64K": ("ib_write_bw -s 65536 -n 1000", 3, MIB / 1e6, "MB/s"),
     "ib_read_bw 64K": ("ib_read_bw -s 65536 -n 1000", 3, MIB / 1e6, "MB/s"),
 }
-BROKER = TREE / "build/rdma-broker"
+BROKER = scenario.build_directory() / "rdma-broker"
 SLAB = 16 * MIB
 DONATE_MORE = 4 * SLAB     # slabs are asked for ahead of need
 TICK_US = 4000       # less than a tick of the nodes (10 ms), far more than any wire takes
@@ -141,14 +142,17 @@ def fill(node, device, size):
     fio(node, device, size, "write", "64k", 4, "--refill_buffers")
 
 
-def measure(node, device, size, row, runtime):
-    """One row: its value in the row's unit, and latencies in microseconds."""
+def measure(nodes, device, size, row, runtime):
+    """One row: its value in the row's unit, latencies in microseconds, and what it cost."""
     pattern, block, depth, unit, more = ROWS[row]
-    got = fio(node, device, size, pattern, block, depth, *more, runtime=runtime)
+    gauge = meter.Meter(*nodes)
+    before = gauge.read()
+    got = fio(nodes[1], device, size, pattern, block, depth, *more, runtime=runtime)
     value = got["iops"] if unit == "iops" else got["bw_bytes"] / 1e6
     percentile = got["clat_ns"]["percentile"]
     return {"value": value, "mean_us": got["lat_ns"]["mean"] / 1e3,
-            "p50_us": percentile["50.000000"] / 1e3, "p99_us": percentile["99.000000"] / 1e3}
+            "p50_us": percentile["50.000000"] / 1e3, "p99_us": percentile["99.000000"] / 1e3,
+            **gauge.since(before, got["io_bytes"])}
 
 
 def perftest(nodes, wire, tool, column):
@@ -180,7 +184,7 @@ def run(nodes, args, size):
     for name, path in devices.items():
         note(f"filling {name} ({path})")
         fill(nodes[1], path, size)
-        measure(nodes[1], path, size, next(iter(ROWS)), 1)    # the first run after boot is slow
+        measure(nodes, path, size, next(iter(ROWS)), 1)    # the first run after boot is slow
     rows = {row: {name: [] for name in devices} for row in ROWS}
     verbs = {name: [] for name in VERBS}
     for turn in range(args.repeat):
@@ -189,7 +193,7 @@ def run(nodes, args, size):
         for row in ROWS:
             order = list(devices.items())
             for name, path in order[::-1] if turn % 2 else order:
-                rows[row][name].append(measure(nodes[1], path, size, row, args.runtime))
+                rows[row][name].append(measure(nodes, path, size, row, args.runtime))
             note(f"{turn + 1}/{args.repeat} {row}: " + ", ".join(
                 f"{name} {got[-1]['value']:.0f}" for name, got in rows[row].items()))
     return rows, verbs
@@ -222,6 +226,10 @@ def tables(rows, verbs):
             cells = [f"{middle(by_name[n], 'mean_us'):.0f} / {middle(by_name[n], 'p50_us'):.0f} / "
                      f"{middle(by_name[n], 'p99_us'):.0f}" for n in names]
             lines.append("| … mean / p50 / p99, µs | " + " | ".join(cells) + " |")
+    for key, what in meter.COLUMNS.items():
+        lines += ["", f"| {what} | " + " | ".join(names) + " |", "|---" * (len(names) + 1) + "|"]
+        lines += [f"| {row} | " + " | ".join(f"{middle(by_name[n], key):.2f}" for n in names) +
+                  " |" for row, by_name in rows.items()]
     lines += ["", "| raw verbs | median (lowest–highest) |", "|---|---|"]
     lines += [f"| {name}, {VERBS[name][3]} | {spread(numbers)} |"
               for name, numbers in verbs.items()]

@@ -18,6 +18,8 @@ packages=(
 	qemu-system-x86 mmdebstrap debian-archive-keyring ca-certificates e2fsprogs
 	busybox-static iproute2 iputils-ping procps util-linux
 	btrfs-progs fio perftest nvme-cli rdmacm-utils librdmacm1 ibverbs-utils
+	# plots of the benchmarks
+	gnuplot-nox
 )
 
 installed() {
