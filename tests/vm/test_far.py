@@ -110,25 +110,59 @@ def start_sort(lab):
     return lab.borrowers[0].spawn(f"cd /share/far && LD_LIBRARY_PATH=. exec {command}")
 
 
-def test_sort(lab):
-    """A file four times the limit, compared with sort(1); then the donor dies on the way."""
-    expected = put_sort(lab)
-    code, output = start_sort(lab).wait(300)
-    say(f"sort: {output.strip()}")
+def start_sort_remote(lab):
+    """A sort that has pages on the donor."""
+    job = start_sort(lab)
+    wait_during(job, "its pages on the donor",
+                lambda: lab.donor_status()["granted_bytes"] > 4 * MIB)
+    return job
+
+
+def check_sorted(lab, code, output, expected):
     expect(code == 0, f"sort ends well, exit code {code}: {output}")
     lab.borrowers[0].check("cp /run/output /share/far/; rm /run/output", 120)
     expect((lab.share / "far/output").read_bytes() == expected, "the same as sort(1)")
     expect(re.search(r"\b(\d+) KiB", output) and int(re.search(r"(\d+) KiB", output)[1]) <= 2048,
            f"the limit is kept: {output}")
-    job = start_sort(lab)
-    wait_during(job, "its pages on the donor",
-                lambda: lab.donor_status()["granted_bytes"] > 4 * MIB)
-    lab.kill_daemon()
-    code, output = job.wait(180)
-    say(f"sort, its donor killed: exit code {code}: {output.strip()}")
+
+
+def check_gave_up(lab, code, output):
     expect(code == 1 and output.count("\n") == 1 and "memory is lost" in output,
            f"one clear error; exit code {code}: {output}")
     lab.borrowers[0].check("test ! -e /run/output")
+
+
+def test_sort(lab):
+    """A file four times the limit, compared with sort(1); the same while the donor takes most back,
+    is stopped and started, dies."""
+    expected = put_sort(lab)
+    code, output = start_sort(lab).wait(300)
+    say(f"sort: {output.strip()}")
+    check_sorted(lab, code, output, expected)
+
+    job = start_sort_remote(lab)
+    answer = lab.donors[0].check("ramsterctl revoke 56M --deadline 30s", 60)
+    lab.ctl("donate 56M")
+    code, output = job.wait(300)
+    say(f"sort, most revoked: exit code {code}: {output.strip()}")
+    expect("of which 0 B were fenced" in answer, f"nothing is fenced: {answer}")
+    check_sorted(lab, code, output, expected)
+
+    job = start_sort_remote(lab)
+    lab.stop_daemon()
+    lab.start_daemon(donate=DONATE)
+    code, output = job.wait(300)
+    say(f"sort, its donor restarted: exit code {code}: {output.strip()}")
+    if code:    # no room here for all that does not shrink
+        check_gave_up(lab, code, output)
+    else:
+        check_sorted(lab, code, output, expected)
+
+    job = start_sort_remote(lab)
+    lab.kill_daemon()
+    code, output = job.wait(180)
+    say(f"sort, its donor killed: exit code {code}: {output.strip()}")
+    check_gave_up(lab, code, output)
     lab.start_daemon(donate=DONATE)
 
 

@@ -73,7 +73,7 @@ def lines_of(job):
 
 
 def test_cache(donor, client, daemon):
-    """Hits are many and fast; a dead donor makes misses, and nothing worse."""
+    """Hits are many and fast; a revoke, a dead donor make misses, and nothing worse."""
     files = RUN / "files"
     files.mkdir()
     for i in range(FILES):
@@ -81,6 +81,7 @@ def test_cache(donor, client, daemon):
     environment = f"LD_LIBRARY_PATH={next(ROOT.glob('usr/lib/**/libramster-rdma.so.1')).parent}"
     job = client.spawn(f"exec env {environment} {RUN}/cache {donor.ip} {files} 15 20")
     scenario.wait_during(job, "hits", lambda: [x for x in lines_of(job) if x[1] > 50], 60)
+    test_library.revoke(donor, "192M", deadline=10)
     daemon.kill()
     daemon.wait(10)
     scenario.wait_during(job, "the donor is missed", lambda: not lines_of(job)[-1][5], 60)
