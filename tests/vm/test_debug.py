@@ -117,6 +117,9 @@ def begin_cleancache(lab):
                    f"mount {device} /run/disk")
     borrower.check(f"cat >/usr/local/bin/reader <<'END'\n{READER}END\n"
                    "chmod +x /usr/local/bin/reader")
+    # the shell itself is not to be swapped to where pages are lost with their donor
+    group = f"{lab.cgroups}/cleancache"
+    borrower.check(f"mkdir -p {group} && echo 0 >{group}/memory.swap.max")
     return lab.in_cgroup("exec reader", "9M", group="cleancache")
 
 
