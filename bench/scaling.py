@@ -101,7 +101,32 @@ def stored(args):
     return figures
 
 
-def report(curves, index):
+def wire(args):
+    """{"get": [µs], "put": [µs]}: the whole operation, one at a time, few pages stored."""
+    took = {"get": [], "put": []}
+    with uml_node.Pair(name="scaling-wire", memory="384M") as nodes:
+        for node in nodes:
+            node.favour()
+        library.start_donor(nodes[0], "64M")
+        nodes[1].check(f"ping -q -c 1 {nodes[0].ip}")
+        for _ in range(args.repeat):
+            for name, values in took.items():
+                got = library.perf(nodes[1], nodes[:1], f"{name}_lat -s 4K -n 2000")
+                values.append(got["t_typical_us"])
+    return took
+
+
+def whole(operation, by_pages, took):
+    """How much longer the whole operation takes with the most pages than with the fewest."""
+    name = next((name for name in took if f" {name} " in f" {operation} "), None)
+    if not name:
+        return ""
+    few = 1e3 * statistics.median(took[name])
+    more = statistics.median(by_pages[STORED[-1]]) - statistics.median(by_pages[STORED[0]])
+    return f"{(few + more) / few:.3f} ({'flat' if few + more <= FLAT * few else 'not flat'})"
+
+
+def report(curves, index, took):
     """The Markdown."""
     lines = [f"{os.cpu_count()} CPUs of the host for all nodes; median (lowest–highest)"]
     for name, figures in curves.items():
@@ -115,14 +140,17 @@ def report(curves, index):
                 lines.append(f"| {test.split()[0]} | " + " | ".join(cells) + " |")
     if index:
         lines += ["", "| stored pages: ns per operation | " +
-                  " | ".join(f"{pages:,}" for pages in STORED) + " | last ÷ first |",
-                  "|---" * (len(STORED) + 2) + "|"]
+                  " | ".join(f"{pages:,}" for pages in STORED) +
+                  " | last ÷ first | … of an operation over the wire |",
+                  "|---" * (len(STORED) + 3) + "|"]
         for operation, by_pages in index.items():
             cells = [library.shown(by_pages[pages]) for pages in STORED]
             ratio = (statistics.median(by_pages[STORED[-1]]) /
                      statistics.median(by_pages[STORED[0]]))
-            lines.append(f"| {operation} | " + " | ".join(cells) + f" | {ratio:.2f} "
-                         f"({'flat' if ratio <= FLAT else 'not flat'}) |")
+            lines.append(f"| {operation} | " + " | ".join(cells) + f" | {ratio:.2f} | "
+                         f"{whole(operation, by_pages, took)} |")
+        lines += ["", "Over the wire an operation takes, µs: " + ", ".join(
+            f"{name} {library.shown(values)}" for name, values in took.items())]
     return "\n".join(lines)
 
 
@@ -134,15 +162,15 @@ def main():
     parser.add_argument("--seconds", type=int, default=2, help="of each point")
     parser.add_argument("--curves", nargs="+", choices=names, default=names)
     args = parser.parse_args()
-    index = stored(args) if "stored" in args.curves else {}
+    index, took = (stored(args), wire(args)) if "stored" in args.curves else ({}, {})
     curves = {name: curve(name, args) for name in args.curves if name != "stored"}
-    text = report(curves, index)
+    text = report(curves, index, took)
     print(text)
     out = TREE / "build/bench"
     out.mkdir(parents=True, exist_ok=True)
     (out / "scaling.md").write_text(text + "\n", encoding="utf-8")
-    (out / "scaling.json").write_text(json.dumps({"curves": curves, "stored": index}, indent=1),
-                                      encoding="utf-8")
+    (out / "scaling.json").write_text(
+        json.dumps({"curves": curves, "stored": index, "wire": took}, indent=1), encoding="utf-8")
     return 0
 
 
