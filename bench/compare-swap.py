@@ -4,7 +4,9 @@
 
     borrower (stock Debian kernel) --- Ethernet, rxe --- donor
       /dev/ramster0                                        ramsterd
-      /dev/nvme0n1  (nvme-rdma)                            nvmet over a RAM disk
+      nvme-rdma, nvme-tcp                                  nvmet over RAM disks
+      nbd                                                  nbd-server over a RAM disk
+      zram with zstd, a disk, zswap with zstd over the disk: without the donor
 
 swaptest uses twice the memory of its cgroup, without readahead, so most random
 accesses fault. (With three times, or 48 MiB in 24, nvme-rdma at times has the
@@ -17,49 +19,115 @@ import json
 import re
 import statistics
 import sys
+import tempfile
 from pathlib import Path
 
 TREE = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(TREE / "tests/vm"))
+import meter           # noqa: E402
 from lab import cache  # noqa: E402
 from lab.fabric import Fabric  # noqa: E402
 
 BAR = 1.3       # faults/s against nvme-rdma
-TARGET = """
+PAGE = 4096
+# key: what it is, digits
+COLUMNS = {
+    "faults": ("faults/s, random", 0), "in_order": ("faults/s, in order", 0),
+    "p50": ("major fault p50, µs", 0), "p99": ("p99, µs", 0),
+    "out_mb_s": ("swapped out, MB/s", 1), "seconds": ("run, s", 1),
+    **{key: (what, 1) for key, what in meter.COLUMNS.items()},
+}
+DISK_MIB = 128
+# On the donor: three RAM disks, two behind nvmet and one behind nbd-server.
+SERVE = f"""
 set -e
-modprobe -a brd nvmet nvmet-rdma
-rmmod brd; modprobe brd rd_nr=1 rd_size=$((128 * 1024))
+modprobe -a brd nvmet nvmet-rdma nvmet-tcp
+rmmod brd; modprobe brd rd_nr=3 rd_size=$(({DISK_MIB} * 1024))
 mountpoint -q /sys/kernel/config || mount -t configfs none /sys/kernel/config
 cd /sys/kernel/config/nvmet
-mkdir -p subsystems/swap/namespaces/1 ports/1
-echo 1 >subsystems/swap/attr_allow_any_host
-echo -n /dev/ram0 >subsystems/swap/namespaces/1/device_path
-echo 1 >subsystems/swap/namespaces/1/enable
-echo ipv4 >ports/1/addr_adrfam; echo rdma >ports/1/addr_trtype
-echo %s >ports/1/addr_traddr; echo 4420 >ports/1/addr_trsvcid
-ln -s /sys/kernel/config/nvmet/subsystems/swap ports/1/subsystems/swap
+serve() {{
+    mkdir -p subsystems/$1/namespaces/1 ports/$4
+    echo 1 >subsystems/$1/attr_allow_any_host
+    echo -n $3 >subsystems/$1/namespaces/1/device_path
+    echo 1 >subsystems/$1/namespaces/1/enable
+    echo ipv4 >ports/$4/addr_adrfam; echo $2 >ports/$4/addr_trtype
+    echo %s >ports/$4/addr_traddr; echo $4 >ports/$4/addr_trsvcid
+    ln -s /sys/kernel/config/nvmet/subsystems/$1 ports/$4/subsystems/$1
+}}
+serve swap-rdma rdma /dev/ram0 4420
+serve swap-tcp tcp /dev/ram1 4421
+(echo "[generic]"; echo "[swap]"; echo exportname=/dev/ram2) >/run/nbd.conf
+nbd-server -C /run/nbd.conf
 """
-CONNECT = """
-modprobe nvme-rdma && nvme connect -t rdma -a %s -s 4420 -n swap -i 2 >/dev/null &&
-for i in $(seq 100); do [ -b /dev/nvme0n1 ] && exit 0; sleep 0.1; done; exit 1
+NVME = """
+modprobe nvme-{0} && nvme connect -t {0} -a {1} -s {2} -n swap-{0} -i 2 >/dev/null
+for i in $(seq 100); do
+    for n in /sys/class/nvme-subsystem/*; do
+        grep -qx swap-{0} $n/subsysnqn && cd $n && for d in nvme*n1; do
+            [ -b /dev/$d ] && echo /dev/$d && exit 0
+        done
+    done
+    sleep 0.1
+done
+exit 1
 """
 
 
-def measure(fabric, device, options):
-    """One run of swaptest on device: faults/s over the random passes, and latencies."""
+def nvme(transport, port):
+    """How to begin with an nvme peer: a command that prints its device."""
+    return lambda ip: NVME.format(transport, ip, port)
+
+
+# name: the command on the borrower that prints the device, given the donor's address
+DEVICES = {
+    "ramster": lambda ip: "echo /dev/ramster0",
+    "nvme-rdma": nvme("rdma", 4420),
+    "nvme-tcp": nvme("tcp", 4421),
+    "nbd": lambda ip: f"modprobe nbd && nbd-client -N swap {ip} /dev/nbd0 >&2 && "
+                      "echo /dev/nbd0",
+    "zram": lambda ip: "modprobe zram && echo zstd >/sys/block/zram0/comp_algorithm && "
+                       f"echo {DISK_MIB}M >/sys/block/zram0/disksize && echo /dev/zram0",
+    "disk": lambda ip: "echo /dev/vdc",
+    "zswap": lambda ip: "cd /sys/module/zswap/parameters && modprobe -q zstd; echo zstd "
+                        ">compressor && echo zsmalloc >zpool && echo /dev/vdc",
+}
+# Pages that came and went; what zswap takes is counted apart.
+MOVED = "awk '/^[pz]swpin /{i += $2} /^[pz]swpout /{o += $2} END {print i, o}' /proc/vmstat"
+
+
+def zswap(fabric, limit):
+    """Let it take limit MiB, the rest goes to the disk; 0: off. From 5.19 on that is memory of the
+    program's cgroup."""
+    fabric.borrowers[0].check(
+        f"mkdir -p {fabric.cgroups}/t && cd {fabric.cgroups}/t && "
+        f"if [ -e memory.zswap.max ]; then echo {limit}M >memory.zswap.max; fi && "
+        f"echo {'Y' if limit else 'N'} >/sys/module/zswap/parameters/enabled")
+
+
+def measure(fabric, name, device, options):
+    """One run of swaptest: faults/s in order and at random, latencies, what it cost."""
+    borrower = fabric.borrowers[0]
+    gauge = meter.Meter(fabric.donors[0], borrower, link="eth0")
+    zswap(fabric, options.size // 8 if name == "zswap" else 0)
     fabric.swapon(device=device, page_cluster=0)
+    before, swapped = gauge.read(), list(map(int, borrower.check(MOVED).split()))
     job = fabric.swaptest(size=f"{options.size}M", limit=f"{options.size // 2}M",
                           arguments=f"--rounds {options.rounds}")
     code, output = job.wait(600)
     if code:
         raise SystemExit(f"swaptest on {device} ended with {code}:\n{output}")
+    now = list(map(int, borrower.check(MOVED).split()))
+    came, went = (after - start for after, start in zip(now, swapped))
+    cost = gauge.since(before, (came + went) * PAGE)
     fabric.swapoff(device=device)
+    zswap(fabric, 0)
     passes = re.findall(r"pass \d+: .* (\d+) faults/s p50 (\d+) us p99 (\d+) us", output)
     seconds = float(re.search(r"total: ([\d.]+) s", output).group(1))
     random = passes[1:] or passes   # the first pass is in order
     return {"faults": statistics.mean(int(p[0]) for p in random),
             "p50": statistics.mean(int(p[1]) for p in random),
-            "p99": statistics.mean(int(p[2]) for p in random), "seconds": seconds}
+            "p99": statistics.mean(int(p[2]) for p in random), "seconds": seconds,
+            "in_order": int(passes[0][0]), "out_mb_s": went * PAGE / seconds / 1e6, **cost}
 
 
 def shown(values, digits=0):
@@ -71,18 +139,40 @@ def report(results, options):
     """The table, and whether the bar is met."""
     lines = [f"Kernel {options.kernel}, {options.size} MiB in a cgroup of {options.size // 2} MiB, "
              f"page-cluster 0, {options.repeat} runs", "",
-             "| swap on | faults/s, random | major fault p50, µs | p99, µs | run, s |",
-             "|---|---|---|---|---|"]
-    for device, runs in results.items():
-        column = {key: [run[key] for run in runs] for key in runs[0]}
-        lines.append(f"| {device} | {shown(column['faults'])} | {shown(column['p50'])} | "
-                     f"{shown(column['p99'])} | {shown(column['seconds'], 1)} |")
+             "| swap on | " + " | ".join(what for what, _ in COLUMNS.values()) + " |",
+             "|---" * (len(COLUMNS) + 1) + "|"]
+    for name, runs in results.items():
+        cells = [shown([run[key] for run in runs], digits)
+                 for key, (_, digits) in COLUMNS.items()]
+        lines.append(f"| {name} | " + " | ".join(cells) + " |")
     ratio = (statistics.median(run["faults"] for run in results["ramster"]) /
              statistics.median(run["faults"] for run in results["nvme-rdma"]))
     met = ratio >= BAR
     lines += ["", f"faults/s, ramster ÷ nvme-rdma: {ratio:.2f} (wanted ≥ {BAR}): "
                   f"{'met' if met else 'MISSED'}"]
     return "\n".join(lines), met
+
+
+def run_all(disk, names, options):
+    """{name: [figures]}; disk is a file of the host's, the borrower's disk."""
+    results = {name: [] for name in names}
+    with Fabric(options.kernel, donate="128M", mem=512, more={"disks": [disk]},
+                name=f"compare-swap-{options.kernel}") as fabric:
+        donor, borrower = fabric.donors[0], fabric.borrowers[0]
+        donor.check(SERVE % donor.ip, 120)
+        fabric.load_module(f"size=128M slab_size=8M {options.module}")
+        devices = {name: borrower.check(DEVICES[name](donor.ip), 120).split()[-1]
+                   for name in names}
+        for i in range(options.repeat):
+            for name, device in list(devices.items())[::-1 if i % 2 else 1]:
+                run = measure(fabric, name, device, options)
+                results[name].append(run)
+                cache.say(f"run {i + 1}: {name} {run['faults']:.0f} faults/s, "
+                          f"p50 {run['p50']:.0f} µs, p99 {run['p99']:.0f} µs")
+        borrower.check("nvme disconnect -n swap-rdma; nvme disconnect -n swap-tcp; "
+                       "nbd-client -d /dev/nbd0; true")
+        fabric.unload_module()
+    return results
 
 
 def main():
@@ -92,22 +182,12 @@ def main():
     parser.add_argument("--rounds", type=int, default=3, help="passes over the memory per run")
     parser.add_argument("--size", type=int, default=32, help="MiB that the program uses")
     parser.add_argument("--module", default="", help="more module parameters")
+    parser.add_argument("--devices", nargs="+", choices=DEVICES, default=list(DEVICES))
     options = parser.parse_args()
-    results = {"nvme-rdma": [], "ramster": []}
-    with Fabric(options.kernel, donate="128M", mem=512,
-                name=f"compare-swap-{options.kernel}") as fabric:
-        donor, borrower = fabric.donors[0], fabric.borrowers[0]
-        donor.check(TARGET % donor.ip, 120)
-        borrower.check(CONNECT % donor.ip, 120)
-        fabric.load_module(f"size=128M slab_size=8M {options.module}")
-        for i in range(options.repeat):
-            for name, device in (("nvme-rdma", "/dev/nvme0n1"), ("ramster", "/dev/ramster0")):
-                run = measure(fabric, device, options)
-                results[name].append(run)
-                cache.say(f"run {i + 1}: {name} {run['faults']:.0f} faults/s, "
-                          f"p50 {run['p50']:.0f} µs, p99 {run['p99']:.0f} µs")
-        borrower.check("nvme disconnect -n swap; true")
-        fabric.unload_module()
+    names = list(dict.fromkeys(["ramster", "nvme-rdma", *options.devices]))
+    with tempfile.NamedTemporaryFile() as disk:
+        disk.truncate(DISK_MIB << 20)
+        results = run_all(disk.name, names, options)
     text, met = report(results, options)
     print(text)
     out = TREE / "build/bench"

@@ -6,9 +6,10 @@
     ...                                 # moves so many bytes
     cost = meter.since(before, bytes)   # COLUMNS: figures
 
-For user-mode nodes. CPU is what the host has spent for a node, all of it: kernel, software
-RDMA, program. So it holds what starting the measuring program takes too, the same for
-all that are compared. The wire's bytes are those of the borrower's link, both directions.
+For user-mode nodes and emulated machines; link is their network device. CPU is what the host has
+spent for a machine, all of it: emulation, kernel, software RDMA, program. So it holds what starting
+the measuring program takes too, the same for all that are compared. The wire's bytes are those
+of the borrower's link, both directions.
 """
 GIB = 1 << 30
 PAGE = 4096
@@ -25,14 +26,14 @@ TICKS = 100     # a second, in /proc/*/stat of the nodes
 class Meter:
     """Of a borrower and a donor that are nodes; the donor may have no broker."""
 
-    def __init__(self, donor, borrower):
-        self._donor, self._borrower = donor, borrower
+    def __init__(self, donor, borrower, link="vec0"):
+        self._donor, self._borrower, self._link = donor, borrower, link
         pid = donor.sh("pgrep -x ramsterd")[1].split()
         self._broker = pid[0] if pid else None
 
     def read(self):
         """All counters of now."""
-        wire = self._borrower.check("cat /sys/class/net/vec0/statistics/[rt]x_bytes")
+        wire = self._borrower.check(f"cat /sys/class/net/{self._link}/statistics/[rt]x_bytes")
         broker = 0
         if self._broker:
             stat = self._donor.check(f"cat /proc/{self._broker}/stat").rsplit(")", 1)[1].split()

@@ -297,6 +297,11 @@ class Machine:
                 pass
         return self.log()
 
+    def cpu_seconds(self):
+        """CPU that the host has spent for it."""
+        stat = Path(f"/proc/{self._process.pid}/stat").read_text(encoding="ascii")
+        return sum(map(int, stat.rsplit(")", 1)[1].split()[11:13])) / os.sysconf("SC_CLK_TCK")
+
     def warnings(self):
         """Parts of the kernel log that tell of a kernel fault, each with its surroundings."""
         # The guest's log may have lost its beginning, the console lacks what is less than a

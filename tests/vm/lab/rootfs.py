@@ -9,8 +9,9 @@ from . import apt, cache, kernels
 GUEST_RELEASE = "bookworm"
 GUEST_PACKAGES = (
     "iproute2 iputils-ping kmod rdma-core ibverbs-utils ibverbs-providers librdmacm1 "
-    "rdmacm-utils perftest nvme-cli procps fio udev util-linux mount e2fsprogs busybox strace "
-    "libsystemd0 libinih1 libjansson4 libnuma1 zstd btrfs-progs").split()
+    "rdmacm-utils perftest nvme-cli nbd-server nbd-client procps fio udev util-linux mount "
+    "e2fsprogs busybox strace libsystemd0 libinih1 libjansson4 libnuma1 zstd "
+    "btrfs-progs").split()
 # Kernels newer than the host's release are built with the compiler of their own: their headers
 # need its flags, their tools its C library. kernel: (release, compiler)
 COMPILERS = {"612": ("trixie", "gcc-14"), "72": ("forky", "gcc-16")}
