@@ -35,8 +35,7 @@ struct far_range {
 struct far_slot {
 	u64 page;
 	u8 *data;
-	bool write;  /* who waits is about to write */
-	bool demand; /* somebody waited when it began */
+	bool write; /* who waits is about to write */
 };
 
 struct far_lane {
@@ -56,7 +55,6 @@ struct far_thread {
 	int epoll_full; /* the same without faults: for when nothing can be done for more */
 	int event;	/* room, or ranges to fetch, or the end */
 	bool waiting;	/* atomic: event shall be told of room */
-	u32 demands;	/* gets under way that somebody waits for */
 	bool stalled;	/* the fault below waits for room */
 	u64 stalled_page, stalled_since;
 	bool stalled_write;

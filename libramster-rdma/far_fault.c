@@ -109,11 +109,10 @@ static void loaded(struct far_thread *t, struct far_slot *slot, int err)
 	far_unlock(f, page);
 	if (err && wanted)
 		far_lose(f, page, err == -ENOENT ? -EIO : err);
-	t->demands -= slot->demand;
 	t->lane.spare[t->lane.nspare++] = slot;
 }
 
-static void load(struct far_thread *t, u64 page, bool write, bool demand)
+static void load(struct far_thread *t, u64 page, bool write)
 {
 	struct far_slot *slot = t->lane.spare[--t->lane.nspare];
 	struct rmr_page p = { .index = page, .addr = slot->data, .buf = t->lane.buf };
@@ -121,8 +120,6 @@ static void load(struct far_thread *t, u64 page, bool write, bool demand)
 
 	slot->page = page;
 	slot->write = write;
-	slot->demand = demand;
-	t->demands += demand;
 	err = rmr_queue_get(t->lane.queue, t->far->pool, &p, slot);
 	if (err)
 		loaded(t, slot, err);
@@ -197,7 +194,7 @@ static void run_ahead(struct far_thread *t)
 			continue;
 		}
 		far_count(f, FAR_AHEAD);
-		load(t, page, false, false);
+		load(t, page, false);
 	}
 }
 
@@ -239,7 +236,7 @@ static void bring(struct far_thread *t, u64 page, bool write)
 	far_unlock(f, page);
 	far_count(f, stored ? FAR_FETCHED : FAR_ZEROED);
 	if (stored)
-		load(t, page, write, true);
+		load(t, page, write);
 	else if (err)
 		far_lose(f, page, err);
 }
@@ -327,15 +324,12 @@ static void retry(struct far_thread *t)
 static void collect(struct far_thread *t)
 {
 	struct rmr_done done[16];
-	bool spin = t->demands && !t->stalled;
 	int i, n;
 
 	do {
-		n = spin ? rmr_queue_wait(t->lane.queue, done, 16, 0) :
-			   rmr_queue_poll(t->lane.queue, done, 16);
+		n = rmr_queue_poll(t->lane.queue, done, 16);
 		for (i = 0; i < n; i++)
 			loaded(t, done[i].tag, done[i].result);
-		spin = false;
 	} while (n == 16);
 }
 
