@@ -180,10 +180,14 @@ TESTS = {
 }
 
 
+# of them, on a newer kernel, what it does otherwise: a lost page is poisoned there
+TESTS_OF = {"612": ("verify", "system", "lost")}
+
+
 def test(kernel):
     with fabric.open_fabric(kernel, donate=DONATE, tools=()) as lab:
         put_programs(lab)
-        for name in os.environ.get("FAR_TESTS", " ".join(TESTS)).split():
+        for name in os.environ.get("FAR_TESTS", "").split() or TESTS_OF.get(kernel, TESTS):
             TESTS[name](lab)
         lab.wait_slabs(0)
 
