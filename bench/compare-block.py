@@ -20,6 +20,8 @@ import sys
 import time
 from pathlib import Path
 
+from results import save
+
 TREE = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(TREE / "tests/vm"))
 from lab import scenario, uml, uml_node  # pylint: disable=wrong-import-position
@@ -298,11 +300,7 @@ def main():
         report += "\n\n| bar | measured | wanted | |\n|---|---|---|---|\n" + "\n".join(
             f"| {a} | {b} | {c} | {'met' if d else 'MISSED'} |" for a, b, c, d in checks)
     report += "".join(f"\nkernel warning: {line}" for line in warnings)
-    out = TREE / "build/bench"
-    out.mkdir(parents=True, exist_ok=True)
-    (out / f"compare-block-{args.wire}.md").write_text(report + "\n", encoding="utf-8")
-    (out / f"compare-block-{args.wire}.json").write_text(
-        json.dumps({"wire": args.wire, "rows": rows, "verbs": verbs}, indent=1), encoding="utf-8")
+    save(f"compare-block-{args.wire}", report, {"wire": args.wire, "rows": rows, "verbs": verbs})
     print(report)
     return 0 if met else 1
 

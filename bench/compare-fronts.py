@@ -14,10 +14,11 @@ that a swap device can cost. Exit status 1: the bar is missed.
 """
 import argparse
 import importlib
-import json
 import statistics
 import sys
 from pathlib import Path
+
+from results import save
 
 TREE = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(TREE / "tests/vm"))
@@ -108,10 +109,7 @@ def main():
              for pair in boot(options, write_through)]
     text, met = report(pairs, options)
     print(text)
-    out = TREE / "build/bench"
-    out.mkdir(parents=True, exist_ok=True)
-    (out / "compare-fronts.md").write_text(text + "\n", encoding="utf-8")
-    (out / "compare-fronts.json").write_text(json.dumps(pairs, indent=1), encoding="utf-8")
+    save("compare-fronts", text, pairs)
     return 0 if met else 1
 
 

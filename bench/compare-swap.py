@@ -15,12 +15,13 @@ turns in one boot; the table shows the median of the repetitions and the range.
 Exit status 1: the bar is missed.
 """
 import argparse
-import json
 import re
 import statistics
 import sys
 import tempfile
 from pathlib import Path
+
+from results import save
 
 TREE = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(TREE / "tests/vm"))
@@ -190,10 +191,7 @@ def main():
         results = run_all(disk.name, names, options)
     text, met = report(results, options)
     print(text)
-    out = TREE / "build/bench"
-    out.mkdir(parents=True, exist_ok=True)
-    (out / f"compare-swap-{options.kernel}.md").write_text(text + "\n", encoding="utf-8")
-    (out / f"compare-swap-{options.kernel}.json").write_text(json.dumps(results, indent=1))
+    save(f"compare-swap-{options.kernel}", text, results)
     return 0 if met else 1
 
 

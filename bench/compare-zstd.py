@@ -10,10 +10,11 @@ at most 1.05 times as long as zram's, random writes 1.1 times. Exit status 1: mi
 """
 import argparse
 import importlib
-import json
 import statistics
 import sys
 from pathlib import Path
+
+from results import save
 
 TREE = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(TREE / "tests/vm"))
@@ -124,11 +125,7 @@ def main():
     text, met = report(rows, taken, args)
     text += "".join(f"\nkernel warning: {line}" for line in warnings)
     print(text)
-    out = TREE / "build/bench"
-    out.mkdir(parents=True, exist_ok=True)
-    (out / "compare-zstd.md").write_text(text + "\n", encoding="utf-8")
-    (out / "compare-zstd.json").write_text(
-        json.dumps({"rows": rows, "ram_bytes": taken}, indent=1), encoding="utf-8")
+    save("compare-zstd", text, {"rows": rows, "ram_bytes": taken})
     return 0 if met and not warnings else 1
 
 

@@ -22,6 +22,8 @@ import sys
 import time
 from pathlib import Path
 
+from results import save
+
 TREE = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(TREE / "tests/vm"))
 from lab import fabric, scenario  # noqa: E402
@@ -119,11 +121,7 @@ def main():
     lines += ["", "Bars: " + ("missed: " + ", ".join(missed) if missed else "all met") + "."]
     text = "\n".join(lines)
     print(text)
-    out = TREE / "build/bench"
-    out.mkdir(parents=True, exist_ok=True)
-    (out / "far.md").write_text(text + "\n", encoding="utf-8")
-    (out / "far.json").write_text(json.dumps({"raw": raw, "runs": runs}, indent=1),
-                                  encoding="utf-8")
+    save("far", text, {"raw": raw, "runs": runs})
     return 1 if missed else 0
 
 

@@ -19,6 +19,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+from results import DIRECTORY
+
 TREE = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(TREE / "tests/vm"))
 from lab import fabric, kernels, qemu, rootfs  # pylint: disable=wrong-import-position
@@ -26,7 +28,7 @@ from lab.scenario import expect, say           # pylint: disable=wrong-import-po
 
 WANTED = 1.01
 KERNEL = "tmem"
-IMAGE = TREE / "build/bench/idle-cost"      # .tree, .ext4, .swap
+IMAGE = DIRECTORY / "idle-cost"             # .tree, .ext4, .swap
 CHROOT = "612"                              # whose compiler; any that runs by itself will do
 OBJECTS = "index slots hist"                # of core/, to be built
 SLEEP = 60                                  # seconds of doing nothing

@@ -16,6 +16,8 @@ import statistics
 import sys
 from pathlib import Path
 
+from results import save
+
 TREE = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(TREE / "tests/vm"))
 from lab import scenario, uml_node  # noqa: E402
@@ -165,11 +167,7 @@ def main():
     text, met = report(rows, spent, args)
     text += "".join(f"\nkernel warning: {line}" for line in warnings)
     print(text)
-    out = TREE / "build/bench"
-    out.mkdir(parents=True, exist_ok=True)
-    (out / f"library-{args.wire}.md").write_text(text + "\n", encoding="utf-8")
-    (out / f"library-{args.wire}.json").write_text(
-        json.dumps({"rows": rows, "cost": spent}, indent=1), encoding="utf-8")
+    save(f"library-{args.wire}", text, {"rows": rows, "cost": spent})
     return 0 if met and not warnings else 1
 
 

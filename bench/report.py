@@ -16,7 +16,8 @@ import sys
 import time
 from pathlib import Path
 
-TREE = Path(__file__).resolve().parents[1]
+from results import DIRECTORY
+
 compare_block = importlib.import_module("compare-block")
 # name of the files: heading
 PARTS = {
@@ -143,7 +144,7 @@ PLOTS = {"compare-block-rxe": plots_of_block, "library-rxe": plots_of_library,
 def main():
     """Returns the exit status: 1 if nothing has been measured."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--directory", type=Path, default=TREE / "build/bench")
+    parser.add_argument("--directory", type=Path, default=DIRECTORY)
     out = parser.parse_args().directory
     host = {"cpus": os.cpu_count(), "kernel": platform.release()}
     results = {"made": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()), "host": host,

@@ -20,6 +20,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+from results import save
+
 TREE = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(TREE / "tests/vm"))
 from lab import scenario, uml_node  # noqa: E402
@@ -166,11 +168,7 @@ def main():
     curves = {name: curve(name, args) for name in args.curves if name != "stored"}
     text = report(curves, index, took)
     print(text)
-    out = TREE / "build/bench"
-    out.mkdir(parents=True, exist_ok=True)
-    (out / "scaling.md").write_text(text + "\n", encoding="utf-8")
-    (out / "scaling.json").write_text(
-        json.dumps({"curves": curves, "stored": index, "wire": took}, indent=1), encoding="utf-8")
+    save("scaling", text, {"curves": curves, "stored": index, "wire": took})
     return 0
 
 
