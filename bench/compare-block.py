@@ -20,7 +20,7 @@ import sys
 import time
 from pathlib import Path
 
-from results import save
+from results import save, spread
 
 TREE = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(TREE / "tests/vm"))
@@ -209,11 +209,6 @@ def note(text):
 def middle(results, key="value"):
     """Median of one number of repeated results."""
     return statistics.median(r[key] for r in results)
-
-
-def spread(numbers):
-    """median (lowest–highest)"""
-    return f"{statistics.median(numbers):.0f} ({min(numbers):.0f}–{max(numbers):.0f})"
 
 
 def tables(rows, verbs):

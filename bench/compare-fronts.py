@@ -18,7 +18,7 @@ import statistics
 import sys
 from pathlib import Path
 
-from results import save
+from results import save, spread
 
 TREE = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(TREE / "tests/vm"))
@@ -86,10 +86,9 @@ def report(pairs, options):
         runs = [pair for pair in pairs if name in pair]
         column = {key: [pair[name][key] for pair in runs] for key in runs[0][name]}
         ratios[name] = [pair[name]["faults"] / pair["block"]["faults"] for pair in runs]
-        ratio = "" if name == "block" else compare_swap.shown(ratios[name], 2)
-        lines.append(f"| {name} | {compare_swap.shown(column['faults'])} | {ratio} | "
-                     f"{compare_swap.shown(column['p50'])} | {compare_swap.shown(column['p99'])} | "
-                     f"{compare_swap.shown(column['seconds'], 1)} |")
+        ratio = "" if name == "block" else spread(ratios[name], 2)
+        lines.append(f"| {name} | {spread(column['faults'])} | {ratio} | {spread(column['p50'])} | "
+                     f"{spread(column['p99'])} | {spread(column['seconds'], 1)} |")
     ratio = statistics.median(ratios["frontswap"])
     met = ratio >= BAR
     lines += ["", f"faults/s, frontswap ÷ block: {ratio:.2f} (wanted ≥ {BAR}): "

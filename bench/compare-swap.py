@@ -21,7 +21,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from results import save
+from results import save, spread
 
 TREE = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(TREE / "tests/vm"))
@@ -131,11 +131,6 @@ def measure(fabric, name, device, options):
             "in_order": int(passes[0][0]), "out_mb_s": went * PAGE / seconds / 1e6, **cost}
 
 
-def shown(values, digits=0):
-    return (f"{statistics.median(values):.{digits}f} "
-            f"({min(values):.{digits}f}–{max(values):.{digits}f})")
-
-
 def report(results, options):
     """The table, and whether the bar is met."""
     lines = [f"Kernel {options.kernel}, {options.size} MiB in a cgroup of {options.size // 2} MiB, "
@@ -143,7 +138,7 @@ def report(results, options):
              "| swap on | " + " | ".join(what for what, _ in COLUMNS.values()) + " |",
              "|---" * (len(COLUMNS) + 1) + "|"]
     for name, runs in results.items():
-        cells = [shown([run[key] for run in runs], digits)
+        cells = [spread([run[key] for run in runs], digits)
                  for key, (_, digits) in COLUMNS.items()]
         lines.append(f"| {name} | " + " | ".join(cells) + " |")
     ratio = (statistics.median(run["faults"] for run in results["ramster"]) /

@@ -14,7 +14,7 @@ import statistics
 import sys
 from pathlib import Path
 
-from results import save
+from results import save, spread
 
 TREE = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(TREE / "tests/vm"))
@@ -96,14 +96,13 @@ def report(rows, taken, args):
         pairs = [b["mean_us"] / a["mean_us"] for a, b in zip(runs["zram"], runs["ramster"])]
         ratio, cells = statistics.median(pairs), [row]
         for name in ("zram", "ramster"):
-            means = [r["mean_us"] for r in runs[name]]
-            cells += [f"{statistics.median(means):.1f} ({min(means):.1f}–{max(means):.1f})",
+            cells += [spread([r["mean_us"] for r in runs[name]], 1),
                       f"{compare_block.middle(runs[name], 'p50_us'):.1f} / "
                       f"{compare_block.middle(runs[name], 'p99_us'):.1f}"]
         met = bar is None or ratio <= bar
         all_met = all_met and met
-        cells += [f"{ratio:.2f} ({min(pairs):.2f}–{max(pairs):.2f})",
-                  f"≤ {bar}" if bar else "", "" if bar is None else "met" if met else "MISSED"]
+        cells += [spread(pairs, 2), f"≤ {bar}" if bar else "",
+                  "" if bar is None else "met" if met else "MISSED"]
         lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines), all_met
 

@@ -22,7 +22,7 @@ import sys
 import time
 from pathlib import Path
 
-from results import save
+from results import save, spread
 
 TREE = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(TREE / "tests/vm"))
@@ -68,8 +68,7 @@ def far(lab, options):
 
 
 def table_row(name, values, unit):
-    return (f"| {name} | {statistics.median(values):.0f} ({min(values):.0f}–{max(values):.0f}) "
-            f"| {unit} |")
+    return f"| {name} | {spread(values)} | {unit} |"
 
 
 def report(mode, raw, runs):

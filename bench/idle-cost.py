@@ -19,7 +19,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from results import DIRECTORY
+from results import DIRECTORY, spread
 
 TREE = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(TREE / "tests/vm"))
@@ -155,9 +155,8 @@ def main():
         ratios = {loaded: [after[kind] / before[kind] for before, after in boots]
                   for loaded, boots in runs.items()}
         first = statistics.median(before[kind] for before, _ in runs[True] + runs[False])
-        print(f"| {text} | {first:.1f} | " + " | ".join(
-            f"{statistics.median(r):.4f} ({min(r):.4f}–{max(r):.4f})" for r in ratios.values())
-            + " |")
+        print(f"| {text} | {first:.1f} | " +
+              " | ".join(spread(r, 4) for r in ratios.values()) + " |")
         if kind != "idle":
             worst = max(worst, max(ratios[True]) / min(ratios[False]))
     print(f"\nloaded ÷ not loaded, the worst of the builds: {worst:.4f}, wanted ≤ {WANTED}: "

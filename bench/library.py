@@ -16,7 +16,7 @@ import statistics
 import sys
 from pathlib import Path
 
-from results import save
+from results import save, spread
 
 TREE = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(TREE / "tests/vm"))
@@ -119,11 +119,6 @@ def costs(nodes):
     return found
 
 
-def shown(values):
-    """median (lowest–highest)"""
-    return f"{statistics.median(values):.1f} ({min(values):.1f}–{max(values):.1f})"
-
-
 def report(rows, spent, args):
     """The Markdown, and whether the bars are met."""
     lines = [f"Wire {args.wire}, {args.repeat} repetitions", "",
@@ -137,8 +132,8 @@ def report(rows, spent, args):
         met = bar is None or (ratio <= bar if better is min else ratio >= bar)
         all_met = all_met and met
         wanted = "" if bar is None else f"{'≤' if better is min else '≥'} {bar}"
-        lines.append(f"| {name} | {shown(got['verbs'])} | {shown(got['library'])} | "
-                     f"{ratio:.2f} ({min(pairs):.2f}–{max(pairs):.2f}) | {wanted} | "
+        lines.append(f"| {name} | {spread(got['verbs'], 1)} | {spread(got['library'], 1)} | "
+                     f"{spread(pairs, 2)} | {wanted} | "
                      f"{'' if bar is None else 'met' if met else 'MISSED'} |")
     lines += ["", "| library, 32 under way | " + " | ".join(meter.COLUMNS.values()) + " |",
               "|---" * (len(meter.COLUMNS) + 1) + "|"]

@@ -1,9 +1,16 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""What a benchmark leaves in build/bench for report.py."""
+"""How the benchmarks show figures, and where they leave them for report.py."""
 import json
+import statistics
 from pathlib import Path
 
 DIRECTORY = Path(__file__).resolve().parents[1] / "build/bench"
+
+
+def spread(values, digits=0):
+    """median (lowest–highest)"""
+    return (f"{statistics.median(values):.{digits}f} "
+            f"({min(values):.{digits}f}–{max(values):.{digits}f})")
 
 
 def save(name, text, numbers):

@@ -20,7 +20,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from results import save
+from results import save, spread
 
 TREE = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(TREE / "tests/vm"))
@@ -137,8 +137,7 @@ def report(curves, index, took):
             lines += ["", f"| {name}: {what} | " + " | ".join(map(str, COUNTS)) + " |",
                       "|---" * (len(COUNTS) + 1) + "|"]
             for test, by_count in figures.items():
-                cells = [library.shown([r[key] for r in by_count[n]]) if digits else
-                         compare_block.spread([r[key] for r in by_count[n]]) for n in COUNTS]
+                cells = [spread([r[key] for r in by_count[n]], digits) for n in COUNTS]
                 lines.append(f"| {test.split()[0]} | " + " | ".join(cells) + " |")
     if index:
         lines += ["", "| stored pages: ns per operation | " +
@@ -146,13 +145,13 @@ def report(curves, index, took):
                   " | last ÷ first | … of an operation over the wire |",
                   "|---" * (len(STORED) + 3) + "|"]
         for operation, by_pages in index.items():
-            cells = [library.shown(by_pages[pages]) for pages in STORED]
+            cells = [spread(by_pages[pages], 1) for pages in STORED]
             ratio = (statistics.median(by_pages[STORED[-1]]) /
                      statistics.median(by_pages[STORED[0]]))
             lines.append(f"| {operation} | " + " | ".join(cells) + f" | {ratio:.2f} | "
                          f"{whole(operation, by_pages, took)} |")
         lines += ["", "Over the wire an operation takes, µs: " + ", ".join(
-            f"{name} {library.shown(values)}" for name, values in took.items())]
+            f"{name} {spread(values, 1)}" for name, values in took.items())]
     return "\n".join(lines)
 
 
