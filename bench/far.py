@@ -16,7 +16,6 @@ Usage: far.py [--repeat N] [--count N] [--kernel K] [--brings N]
 """
 import argparse
 import json
-import shutil
 import statistics
 import sys
 import time
@@ -27,18 +26,11 @@ from results import save, spread
 TREE = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(TREE / "tests/vm"))
 from lab import fabric, scenario  # noqa: E402
+import test_far  # noqa: E402
 
-CLIENT = "LD_LIBRARY_PATH=/share/far /share/far/far-client"
 PORT = 18515
 # both sides wait in the same way: perftest with -e?, the library's poll_us
 MODES = {"polling": (False, 10000), "asleep": (True, 0)}
-
-
-def put_programs(lab):
-    target = lab.share / "far"
-    target.mkdir()
-    for name in ("far-client", "libramster-rdma.so.1"):
-        shutil.copy(scenario.build_directory() / "libramster-rdma" / name, target)
 
 
 def raw_read(lab, count, events):
@@ -58,7 +50,7 @@ def raw_read(lab, count, events):
 
 def far(lab, options):
     """All numbers of one run of far-client."""
-    text = lab.borrowers[0].check(f"{CLIENT} {lab.donors[0].ip} bench {options} 2>&1", 600)
+    text = lab.borrowers[0].check(test_far.command(lab, "bench", options), 600)
     scenario.expect("ok - every byte is right" in text and "not ok" not in text, text)
     result = {}
     for line in text.splitlines():
@@ -103,7 +95,7 @@ def main():
     args = parser.parse_args()
     raw, runs, missed = {mode: [] for mode in MODES}, {mode: [] for mode in MODES}, []
     with fabric.open_fabric(args.kernel, donate="64M", tools=(), name="bench-far") as lab:
-        put_programs(lab)
+        test_far.put_programs(lab)
         for machine in lab.machines:
             machine.favour()
         for i in range(args.repeat):
