@@ -461,10 +461,27 @@ static void wait_end(void)
 		poll(NULL, 0, 50);
 }
 
-/* n threads on a pool each kind, until the end. */
-static void run_workers(struct rmr *r, int n, unsigned int pages, struct worker *kept,
-			struct worker *vanishing)
+static void print_stats(struct rmr *r, struct rmr_stats *s)
 {
+	rmr_stats(r, s, sizeof(*s));
+	printf("# slabs %u (%u asked back), pages: %lu remote, %lu zstd, %lu lost; evacuated %lu, "
+	       "shipped %lu, vanished %lu, damaged %lu; live %u\n",
+	       s->slabs, s->slabs_revoked, s->remote_pages, s->zstd_pages, s->lost_pages,
+	       s->evacuated, s->shipped, s->vanished, s->crc_errors, s->donors_live);
+	fflush(stdout);
+}
+
+/* What all workers of each kind have counted, and the statistics after their end. */
+struct outcome {
+	struct worker kept, vanishing;
+	struct rmr_stats stats;
+};
+
+/* n threads on a pool each kind, until the end; the caller closes what is returned. */
+static struct rmr *run_workers(int n, unsigned int pages, struct outcome *o)
+{
+	struct worker *kept = &o->kept, *vanishing = &o->vanishing;
+	struct rmr *r = open_fabric();
 	struct rmr_pool *pool[2];
 	bool stop = false;
 	struct worker w[32];
@@ -498,60 +515,44 @@ static void run_workers(struct rmr *r, int n, unsigned int pages, struct worker 
 	      vanishing->wrong);
 	rmr_pool_destroy(pool[0]);
 	rmr_pool_destroy(pool[1]);
-}
-
-static void print_stats(struct rmr *r, struct rmr_stats *s)
-{
-	rmr_stats(r, s, sizeof(*s));
-	printf("# slabs %u (%u asked back), pages: %lu remote, %lu zstd, %lu lost; evacuated %lu, "
-	       "shipped %lu, vanished %lu, damaged %lu; live %u\n",
-	       s->slabs, s->slabs_revoked, s->remote_pages, s->zstd_pages, s->lost_pages,
-	       s->evacuated, s->shipped, s->vanished, s->crc_errors, s->donors_live);
-	fflush(stdout);
+	print_stats(r, &o->stats);
+	return r;
 }
 
 static void test_threads(void)
 {
-	struct rmr *r = open_fabric();
-	struct worker kept, vanishing;
-	struct rmr_stats s;
+	struct outcome o;
+	struct rmr *r = run_workers(20, 60, &o);
 
-	run_workers(r, 20, 60, &kept, &vanishing);
-	print_stats(r, &s);
-	check(!kept.lost && !kept.failed && !s.crc_errors, "nothing failed");
-	check(vanishing.misses * 50 < vanishing.gets, "few pages vanished");
+	check(!o.kept.lost && !o.kept.failed && !o.stats.crc_errors, "nothing failed");
+	check(o.vanishing.misses * 50 < o.vanishing.gets, "few pages vanished");
 	rmr_close(r);
 }
 
 /* The operator revokes: nothing may be lost, all goes on. */
 static void test_revoke(void)
 {
-	struct rmr *r = open_fabric();
-	struct worker kept, vanishing;
-	struct rmr_stats s;
+	struct outcome o;
+	struct rmr *r = run_workers(4, 900, &o);
 
-	run_workers(r, 4, 900, &kept, &vanishing);
-	print_stats(r, &s);
-	check(!kept.lost && !kept.failed && !s.crc_errors && !s.lost_pages, "nothing was lost");
-	check(s.evacuated > 0, "pages were evacuated");
+	check(!o.kept.lost && !o.kept.failed && !o.stats.crc_errors && !o.stats.lost_pages,
+	      "nothing was lost");
+	check(o.stats.evacuated > 0, "pages were evacuated");
 	rmr_close(r);
 }
 
 /* The donor is killed and comes back: losses are told, and it goes on. */
 static void test_killed(void)
 {
-	struct rmr *r = open_fabric();
-	struct worker kept, vanishing;
+	struct outcome o;
+	struct rmr *r = run_workers(4, 900, &o);
 	struct rmr_pool *pool;
 	uint8_t page[PAGE];
-	struct rmr_stats s;
 	int i, bad = 0;
 
-	run_workers(r, 4, 900, &kept, &vanishing);
-	print_stats(r, &s);
-	check(kept.lost > 0, "losses were told");
-	check(vanishing.misses > 0, "ephemeral pages vanished");
-	check(kept.longest < 40, "no call hung");
+	check(o.kept.lost > 0, "losses were told");
+	check(o.vanishing.misses > 0, "ephemeral pages vanished");
+	check(o.kept.longest < 40, "no call hung");
 	check(!rmr_wait_connected(r, 60000), "the donor comes back");
 	check(!rmr_pool_create(r, RMR_PERSISTENT, PAGE, &pool), "a pool");
 	for (i = 0; i < 100; i++) {
@@ -565,29 +566,24 @@ static void test_killed(void)
 /* The connection breaks and comes back within the grace time. */
 static void test_resume(void)
 {
-	struct rmr *r = open_fabric();
-	struct worker kept, vanishing;
-	struct rmr_stats s;
+	struct outcome o;
+	struct rmr *r = run_workers(4, 900, &o);
 
-	run_workers(r, 4, 900, &kept, &vanishing);
-	print_stats(r, &s);
-	check(!kept.lost && !kept.failed && !s.crc_errors && !s.lost_pages, "nothing was lost");
-	check(kept.longest > 2, "calls waited for the connection: %.1f s", kept.longest);
+	check(!o.kept.lost && !o.kept.failed && !o.stats.crc_errors && !o.stats.lost_pages,
+	      "nothing was lost");
+	check(o.kept.longest > 2, "calls waited for the connection: %.1f s", o.kept.longest);
 	rmr_close(r);
 }
 
 /* Slabs are fenced while nothing can be said; that is found out when the connection is back. */
 static void test_fenced(void)
 {
-	struct rmr *r = open_fabric();
-	struct worker kept, vanishing;
-	struct rmr_stats s;
+	struct outcome o;
+	struct rmr *r = run_workers(4, 900, &o);
 
-	run_workers(r, 4, 900, &kept, &vanishing);
-	print_stats(r, &s);
-	check(!kept.failed && !s.crc_errors, "no call failed but for what was lost");
-	check(kept.lost > 0, "losses were told");
-	check(kept.longest < 40, "no call hung");
+	check(!o.kept.failed && !o.stats.crc_errors, "no call failed but for what was lost");
+	check(o.kept.lost > 0, "losses were told");
+	check(o.kept.longest < 40, "no call hung");
 	rmr_close(r);
 }
 
