@@ -2,9 +2,9 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """Which lines of core/ and libramster-rdma/ the tests execute; exit status 1 if too few do.
 
-Builds the library and the unit tests in a tree of its own (build/cov), runs the unit tests and, on
-that library, test_library.py on user-mode nodes and test_far.py on emulated ones. The broker is the
-one of `make all`. What a process that is killed has executed does not count. Ten minutes.
+Builds all in a tree of its own (build/cov), runs the unit tests and, on that library,
+test_library.py on user-mode nodes and test_far.py on emulated ones. The broker they use is the one
+of `make all`. What a process that is killed has executed does not count. Ten minutes.
 """
 import json
 import os
@@ -18,8 +18,6 @@ TREE = Path(__file__).resolve().parents[1]
 COV = TREE / "build/cov"
 DATA = COV / "data"             # counters: a folder for each run, with paths as in COV below it
 FOLDERS = ("core", "libramster-rdma")
-UNITS = ("dir", "hist", "index", "lease", "place", "slots", "wire", "library", "far", "broker")
-PROGRAMS = ("library-client", "far-client")
 FLAGS = "--coverage -O1 -fprofile-update=atomic"
 ENOUGH = 90             # percent, of each folder
 sys.path.insert(0, str(TREE / "tests/vm"))
@@ -32,15 +30,14 @@ def build():
     shutil.rmtree(DATA, ignore_errors=True)
     subprocess.run(["cmake", "-S", TREE, "-B", COV, f"-DCMAKE_C_FLAGS={FLAGS}",
                     "-DCMAKE_BUILD_TYPE=Debug"], check=True, stdout=subprocess.DEVNULL)
-    subprocess.run(["cmake", "--build", COV, "-j", str(os.cpu_count()), "--target", *PROGRAMS,
-                    *(f"unit-{name}" for name in UNITS)], check=True, stdout=subprocess.DEVNULL)
+    subprocess.run(["cmake", "--build", COV, "-j", str(os.cpu_count())], check=True,
+                   stdout=subprocess.DEVNULL)
 
 
 def run_units():
     environment = dict(os.environ, GCOV_PREFIX=str(DATA / "unit"))
-    for name in UNITS:
-        program = next(path for path in COV.rglob(f"unit-{name}") if path.is_file())
-        subprocess.run([program], check=True, env=environment, stdout=subprocess.DEVNULL)
+    subprocess.run(["ctest", "--test-dir", COV, "-L", "unit", "--output-on-failure"], check=True,
+                   env=environment)
 
 
 def run_library():
