@@ -48,7 +48,9 @@ def device_writes(fabric):
 def run(fabric, name, device, options):
     """One run of the program through a front: its figures."""
     stores, writes = fabric.sysfs("frontswap_stores"), device_writes(fabric)
-    figures = compare_swap.measure(fabric, device, options)
+    fabric.swapon(device=device, page_cluster=0)
+    figures = compare_swap.swaptest(fabric, device, options)
+    fabric.swapoff(device=device)
     stores, writes = fabric.sysfs("frontswap_stores") - stores, device_writes(fabric) - writes
     if bool(stores) != (name != "block"):
         raise SystemExit(f"{name}: {stores} pages went by frontswap")

@@ -105,30 +105,36 @@ def zswap(fabric, limit):
         f"echo {'Y' if limit else 'N'} >/sys/module/zswap/parameters/enabled")
 
 
-def measure(fabric, name, device, options):
-    """One run of swaptest: faults/s in order and at random, latencies, what it cost."""
-    borrower = fabric.borrowers[0]
-    gauge = meter.Meter(fabric.donors[0], borrower, link="eth0")
-    zswap(fabric, options.size // 8 if name == "zswap" else 0)
-    fabric.swapon(device=device, page_cluster=0)
-    before, swapped = gauge.read(), list(map(int, borrower.check(MOVED).split()))
+def swaptest(fabric, device, options):
+    """One run of the program: faults/s in order and at random, latencies, how long it took."""
     job = fabric.swaptest(size=f"{options.size}M", limit=f"{options.size // 2}M",
                           arguments=f"--rounds {options.rounds}")
     code, output = job.wait(600)
     if code:
         raise SystemExit(f"swaptest on {device} ended with {code}:\n{output}")
+    passes = re.findall(r"pass \d+: .* (\d+) faults/s p50 (\d+) us p99 (\d+) us", output)
+    random = passes[1:] or passes   # the first pass is in order
+    return {"faults": statistics.mean(int(p[0]) for p in random),
+            "p50": statistics.mean(int(p[1]) for p in random),
+            "p99": statistics.mean(int(p[2]) for p in random),
+            "seconds": float(re.search(r"total: ([\d.]+) s", output).group(1)),
+            "in_order": int(passes[0][0])}
+
+
+def measure(fabric, name, device, options):
+    """One run on the device: swaptest's figures, and what it cost."""
+    borrower = fabric.borrowers[0]
+    gauge = meter.Meter(fabric.donors[0], borrower, link="eth0")
+    zswap(fabric, options.size // 8 if name == "zswap" else 0)
+    fabric.swapon(device=device, page_cluster=0)
+    before, swapped = gauge.read(), list(map(int, borrower.check(MOVED).split()))
+    figures = swaptest(fabric, device, options)
     now = list(map(int, borrower.check(MOVED).split()))
     came, went = (after - start for after, start in zip(now, swapped))
     cost = gauge.since(before, (came + went) * PAGE)
     fabric.swapoff(device=device)
     zswap(fabric, 0)
-    passes = re.findall(r"pass \d+: .* (\d+) faults/s p50 (\d+) us p99 (\d+) us", output)
-    seconds = float(re.search(r"total: ([\d.]+) s", output).group(1))
-    random = passes[1:] or passes   # the first pass is in order
-    return {"faults": statistics.mean(int(p[0]) for p in random),
-            "p50": statistics.mean(int(p[1]) for p in random),
-            "p99": statistics.mean(int(p[2]) for p in random), "seconds": seconds,
-            "in_order": int(passes[0][0]), "out_mb_s": went * PAGE / seconds / 1e6, **cost}
+    return {**figures, "out_mb_s": went * PAGE / figures["seconds"] / 1e6, **cost}
 
 
 def report(results, options):
