@@ -31,11 +31,14 @@ struct far_range {
 	u64 next, end; /* pages */
 };
 
+/* What a page is brought for: nobody waits for it yet, or somebody does and is about to... */
+enum far_why { FAR_FOR_LATER, FAR_FOR_READ, FAR_FOR_WRITE };
+
 /* Registered memory for FAR_DEPTH pages under way, and their queue. */
 struct far_slot {
 	u64 page;
 	u8 *data;
-	bool write; /* who waits is about to write */
+	enum far_why why;
 };
 
 struct far_lane {
@@ -54,6 +57,7 @@ struct far_thread {
 	int epoll;	/* faults, ends of calls, event */
 	int epoll_full; /* the same without faults: for when nothing can be done for more */
 	int event;	/* room, or ranges to fetch, or the end */
+	u32 awaited;	/* gets under way that were begun for somebody who waits */
 	bool waiting;	/* atomic: event shall be told of room */
 	bool stalled;	/* the fault below waits for room */
 	u64 stalled_page, stalled_since;

@@ -14,6 +14,11 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
+#include "queue.h"
+
+/* Ends of gets that are taken at once. */
+#define FAR_BATCH 16
+
 /* ---- lanes ---- */
 
 int far_lane_init(struct far_lane *lane, struct rmr *fabric)
@@ -101,7 +106,7 @@ static void loaded(struct far_thread *t, struct far_slot *slot, int err)
 	far_lock(f, page);
 	wanted = far_flags(f, page) & FAR_WANTED;
 	if (!err)
-		err = far_map(f, page, slot->data, slot->write);
+		err = far_map(f, page, slot->data, slot->why == FAR_FOR_WRITE);
 	if (err && !wanted) { /* who wants it will try again, and be told */
 		far_idle(f, page);
 		far_frame_give(f);
@@ -109,17 +114,19 @@ static void loaded(struct far_thread *t, struct far_slot *slot, int err)
 	far_unlock(f, page);
 	if (err && wanted)
 		far_lose(f, page, err == -ENOENT ? -EIO : err);
+	t->awaited -= slot->why != FAR_FOR_LATER;
 	t->lane.spare[t->lane.nspare++] = slot;
 }
 
-static void load(struct far_thread *t, u64 page, bool write)
+static void load(struct far_thread *t, u64 page, enum far_why why)
 {
 	struct far_slot *slot = t->lane.spare[--t->lane.nspare];
 	struct rmr_page p = { .index = page, .addr = slot->data, .buf = t->lane.buf };
 	int err;
 
 	slot->page = page;
-	slot->write = write;
+	slot->why = why;
+	t->awaited += why != FAR_FOR_LATER;
 	err = rmr_queue_get(t->lane.queue, t->far->pool, &p, slot);
 	if (err)
 		loaded(t, slot, err);
@@ -194,7 +201,7 @@ static void run_ahead(struct far_thread *t)
 			continue;
 		}
 		far_count(f, FAR_AHEAD);
-		load(t, page, false);
+		load(t, page, FAR_FOR_LATER);
 	}
 }
 
@@ -236,7 +243,7 @@ static void bring(struct far_thread *t, u64 page, bool write)
 	far_unlock(f, page);
 	far_count(f, stored ? FAR_FETCHED : FAR_ZEROED);
 	if (stored)
-		load(t, page, write);
+		load(t, page, write ? FAR_FOR_WRITE : FAR_FOR_READ);
 	else if (err)
 		far_lose(f, page, err);
 }
@@ -284,8 +291,9 @@ static void protected(struct far_thread *t, u64 page)
 }
 
 /* Take a fault, if there is one. */
-static bool next_fault(struct far_thread *t)
+static bool next_fault(void *arg)
 {
+	struct far_thread *t = arg;
 	struct rmr_far *f = t->far;
 	struct uffd_msg msg;
 	u64 page;
@@ -321,40 +329,68 @@ static void retry(struct far_thread *t)
 	far_lose(f, t->stalled_page, err);
 }
 
-static void collect(struct far_thread *t)
+static void loaded_all(struct far_thread *t, const struct rmr_done *done, int n)
 {
-	struct rmr_done done[16];
-	int i, n;
+	int i;
 
-	do {
-		n = rmr_queue_poll(t->lane.queue, done, 16);
-		for (i = 0; i < n; i++)
-			loaded(t, done[i].tag, done[i].result);
-	} while (n == 16);
+	for (i = 0; i < n; i++)
+		loaded(t, done[i].tag, done[i].result);
 }
 
-static void sleep_until_told(struct far_thread *t)
+/* Take the ends of gets. True: there were some. */
+static bool collect(struct far_thread *t)
+{
+	struct rmr_done done[FAR_BATCH];
+	bool any = false;
+	int n;
+
+	do {
+		n = rmr_queue_poll(t->lane.queue, done, FAR_BATCH);
+		loaded_all(t, done, n);
+		any = any || n;
+	} while (n == FAR_BATCH);
+	return any;
+}
+
+/* Wait on the spot, for a get or a fault, if somebody waits for us. False: there was neither. */
+static bool spin(struct far_thread *t)
+{
+	struct rmr_done done[FAR_BATCH];
+	int n;
+
+	/* a fault that stalls waits for frames; who waits for nothing may want the processor */
+	if (!t->awaited || t->stalled)
+		return false;
+	n = rmr_queue_spin(t->lane.queue, done, FAR_BATCH, next_fault, t);
+	loaded_all(t, done, n);
+	return n != 0;
+}
+
+/* True: there may be a fault. */
+static bool sleep_until_told(struct far_thread *t)
 {
 	struct epoll_event event;
-	u64 count;
-
 	int timeout = 1000;
+	u64 count;
 
 	if (t->lane.nspare < FAR_DEPTH) {
 		if (rmr_queue_arm(t->lane.queue))
-			return;
+			return false;
 		timeout = 100; /* what waits for a donor is tried again */
 	}
 	if (epoll_wait(t->stalled ? t->epoll_full : t->epoll, &event, 1, timeout) <= 0)
-		return;
+		return false;
 	if (event.data.fd == t->event && read(t->event, &count, sizeof(count)) < 0)
-		return; /* somebody else's word came at once with ours */
+		return false; /* somebody else's word came at once with ours */
+	return event.data.fd == t->far->uffd.fd;
 }
 
 static void *run(void *arg)
 {
 	struct far_thread *t = arg;
 	struct rmr_far *f = t->far;
+	/* for a fault; to look for one in vain delays the page that came */
+	bool look = true;
 
 	while (!__atomic_load_n(&f->stopping, __ATOMIC_RELAXED)) {
 		if (t->stalled) {
@@ -362,11 +398,11 @@ static void *run(void *arg)
 			__atomic_store_n(&t->waiting, true, __ATOMIC_SEQ_CST);
 			retry(t);
 		}
-		while (!t->stalled && next_fault(t))
+		while (look && !t->stalled && next_fault(t))
 			;
 		run_ahead(t);
-		collect(t);
-		sleep_until_told(t);
+		/* who has its page may have run into the next fault by now */
+		look = collect(t) || spin(t) || sleep_until_told(t);
 	}
 	return NULL;
 }

@@ -5,6 +5,8 @@
  * A queue is a caller with a lane of its own; its port's epoll descriptor is the
  * program's to wait for.
  */
+#include "queue.h"
+
 #include <stdlib.h>
 
 #include "context.h"
@@ -119,12 +121,14 @@ int rmr_queue_arm(struct rmr_queue *q)
 	return !TAILQ_EMPTY(&q->caller.ended);
 }
 
-/* Poll until something has ended or poll_us has passed, looking at the clock now and then. */
-static int spin(struct rmr_queue *q, struct rmr_done *done, int max)
+int rmr_queue_spin(struct rmr_queue *q, struct rmr_done *done, int max, bool (*look)(void *arg),
+		   void *arg)
 {
 	u64 end = 0, now;
 	int i, n;
 
+	if (!rmr_io_may_spin(&q->caller))
+		return 0;
 	for (;;) {
 		for (i = 0; i < RMR_SPINS; i++) {
 			n = rmr_queue_poll(q, done, max);
@@ -133,6 +137,8 @@ static int spin(struct rmr_queue *q, struct rmr_done *done, int max)
 				return n;
 			}
 		}
+		if (look && look(arg))
+			return -EINTR;
 		now = rmr_now_us();
 		if (!end)
 			end = now + q->caller.r->options.poll_us;
@@ -145,10 +151,11 @@ static int spin(struct rmr_queue *q, struct rmr_done *done, int max)
 
 int rmr_queue_wait(struct rmr_queue *q, struct rmr_done *done, int max, uint32_t timeout_ms)
 {
-	int n = timeout_ms && rmr_io_may_spin(&q->caller) ? spin(q, done, max) :
-							    rmr_queue_poll(q, done, max);
+	int n = timeout_ms ? rmr_queue_spin(q, done, max, NULL, NULL) : 0;
 	u64 deadline, now;
 
+	if (!n)
+		n = rmr_queue_poll(q, done, max);
 	if (n || !q->busy)
 		return n;
 	now = rmr_now_ms();
