@@ -156,18 +156,14 @@ int rmr_channel_fd(const struct ibv_comp_channel *channel)
 	return channel->fd;
 }
 
-bool rmr_channel_drain(struct ibv_comp_channel *channel)
+void rmr_channel_drain(struct ibv_comp_channel *channel)
 {
 	struct ibv_cq *cq;
-	bool any = false;
 	void *context;
 
 	/* Acknowledged at once: destroying the queue waits for that. */
-	while (!ibv_get_cq_event(channel, &cq, &context)) {
+	if (!ibv_get_cq_event(channel, &cq, &context))
 		ibv_ack_cq_events(cq, 1);
-		any = true;
-	}
-	return any;
 }
 
 struct ibv_cq *rmr_cq_create(const struct rmr_device *device, struct ibv_comp_channel *channel,

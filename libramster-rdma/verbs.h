@@ -61,8 +61,8 @@ int rmr_mem_key(struct rmr_devices *d, struct rmr_mem *m, const struct rmr_devic
 struct ibv_comp_channel *rmr_channel_create(const struct rmr_device *device);
 void rmr_channel_destroy(struct ibv_comp_channel *channel);
 int rmr_channel_fd(const struct ibv_comp_channel *channel);
-/* Take in what it tells; true if there was anything. Never waits. */
-bool rmr_channel_drain(struct ibv_comp_channel *channel);
+/* Take in what it tells, which is one word for each time that a queue was armed. Never waits. */
+void rmr_channel_drain(struct ibv_comp_channel *channel);
 
 /* A queue of so many completions. */
 struct ibv_cq *rmr_cq_create(const struct rmr_device *device, struct ibv_comp_channel *channel,
