@@ -526,57 +526,86 @@ static int by_value(const void *a, const void *b)
 
 static volatile uint64_t sink;
 
-/* Random reads; JSON of what a fault took. local: pages that need no wire. */
-static void bench_random(const char *name)
-{
-	uint64_t count = option("count"), state = option("seed"), page, i, before, n = 0;
-	double *took = malloc(count * sizeof(*took)), start, end;
+enum kind { REMOTE, LOCAL, GET, KINDS };
 
-	for (i = 0; i < count; i++) {
-		page = next_random(&state) % pages;
-		before = stats().fetched;
-		start = now();
-		sink = page_at(page)[page % WORDS];
-		end = now();
-		if (stats().fetched != before)
-			took[n++] = (end - start) * 1e6;
-		if (strcmp(name, "local"))
-			compare(page);
-	}
-	qsort(took, n, sizeof(*took), by_value);
-	printf("{\"%s\": {\"faults\": %llu, \"p50\": %.1f, \"p90\": %.1f, \"p99\": %.1f}}\n", name,
-	       (unsigned long long)n, took[n / 2], took[n * 9 / 10], took[n * 99 / 100]);
-	free(took);
+static const char *const kinds[] = { "remote", "local", "get" };
+
+/*
+ * What a read of a random page took, us; 0: it was here. Even pages lie on the donor. Odd ones
+ * are filled by one word and lie in the index: their fault goes the whole way but over the wire.
+ */
+static double time_fault(uint64_t *state, enum kind kind)
+{
+	uint64_t page = (next_random(state) % pages & ~1ull) | (kind == LOCAL);
+	uint64_t before = stats().fetched;
+	double start = now(), end;
+
+	sink = page_at(page)[page % WORDS];
+	end = now();
+	return stats().fetched != before ? (end - start) * 1e6 : 0;
 }
 
-/* Gets of the library without far memory: what of a fault is the wire and the library. */
-static void bench_get(void)
-{
-	uint64_t count = option("count"), state = option("seed"), i;
-	uint8_t *memory = aligned_alloc(PAGE, PAGE);
-	struct rmr_page p = { .object = 1, .addr = memory };
-	double *took = malloc(count * sizeof(*took)), start;
-	struct rmr_pool *pool;
+/* Pages that lie on the donor, to get without far memory. */
+#define GETS 256
 
-	must("pool", rmr_pool_create(fabric, RMR_PERSISTENT, PAGE, &pool));
-	must("buffer", rmr_buf_register(fabric, memory, PAGE, &p.buf));
+static struct rmr_pool *gets;
+static struct rmr_page get_page = { .object = 1 };
+
+static void open_gets(void)
+{
+	uint8_t *memory = aligned_alloc(PAGE, PAGE);
+	uint64_t state = option("seed"), i;
+
+	must("pool", rmr_pool_create(fabric, RMR_PERSISTENT, PAGE, &gets));
+	must("buffer", rmr_buf_register(fabric, memory, PAGE, &get_page.buf));
+	get_page.addr = memory;
 	for (i = 0; i < PAGE; i++)
 		memory[i] = (uint8_t)next_random(&state);
-	for (p.index = 0; p.index < 256; p.index++)
-		must("put", rmr_putv(pool, &p, 1));
-	for (i = 0; i < count; i++) {
-		p.index = next_random(&state) % 256;
-		start = now();
-		must("get", rmr_getv(pool, &p, 1));
-		took[i] = (now() - start) * 1e6;
+	for (get_page.index = 0; get_page.index < GETS; get_page.index++)
+		must("put", rmr_putv(gets, &get_page, 1));
+}
+
+static void close_gets(void)
+{
+	rmr_pool_destroy(gets);
+	rmr_buf_unregister(get_page.buf);
+	free(get_page.addr);
+}
+
+static double time_get(uint64_t *state)
+{
+	double start;
+
+	get_page.index = next_random(state) % GETS;
+	start = now();
+	must("get", rmr_getv(gets, &get_page, 1));
+	return (now() - start) * 1e6;
+}
+
+/* count of each of n kinds in turns; JSON of what they took, each name followed by suffix. */
+static void bench_kinds(const enum kind *order, int n, const char *suffix)
+{
+	uint64_t count = option("count"), state = option("seed"), i, ntook[KINDS] = {};
+	double *took[KINDS] = {}, us;
+	enum kind k;
+
+	for (k = 0; k < KINDS; k++)
+		took[k] = malloc(count * sizeof(double));
+	for (i = 0; i < count * (uint64_t)n; i++) {
+		k = order[i % (uint64_t)n];
+		us = k == GET ? time_get(&state) : time_fault(&state, k);
+		if (us)
+			took[k][ntook[k]++] = us;
 	}
-	qsort(took, count, sizeof(*took), by_value);
-	printf("{\"get\": {\"p50\": %.1f, \"p99\": %.1f}}\n", took[count / 2],
-	       took[count * 99 / 100]);
-	rmr_pool_destroy(pool);
-	rmr_buf_unregister(p.buf);
-	free(memory);
-	free(took);
+	for (k = 0; k < KINDS; k++) {
+		qsort(took[k], ntook[k], sizeof(double), by_value);
+		if (ntook[k])
+			printf("{\"%s%s\": {\"n\": %llu, \"p50\": %.1f, \"p90\": %.1f, \"p99\": %.1f}}\n",
+			       kinds[k], suffix, (unsigned long long)ntook[k],
+			       took[k][ntook[k] / 2], took[k][ntook[k] * 9 / 10],
+			       took[k][ntook[k] * 99 / 100]);
+		free(took[k]);
+	}
 }
 
 /* Pages per second, a word of each: of all in order, or as many at random. */
@@ -596,18 +625,27 @@ static void bench_rate(const char *name, bool random)
 
 static void test_bench(void)
 {
+	static const enum kind turns[] = { REMOTE, LOCAL, GET };
+	static const enum kind local = LOCAL, get = GET;
 	uint64_t page, i;
 
-	/* one word repeated: such a page lies in the index, so that its get needs no wire */
-	for (page = 0; page < pages; page++)
-		for (i = 0; i < WORDS; i++)
-			page_at(page)[i] = page + 1;
-	bench_random("local");
 	fill_all();
-	for (page = 0; page < pages; page++) /* what is here now was not written since it came */
+	for (page = 1; page < pages; page += 2)
+		for (i = 0; i < WORDS; i++)
+			page_at(page)[i] = page;
+	for (page = 0; page < pages; page++) /* none that is here now was written since it came */
+		sink = page_at(page)[0];
+	open_gets();
+	bench_kinds(turns, 3, "");
+	bench_kinds(&local, 1, "_alone");
+	bench_kinds(&get, 1, "_alone");
+	close_gets();
+	for (page = 0; page < pages; page += 2)
 		compare(page);
-	bench_get();
-	bench_random("remote");
+	for (page = 1; page < pages; page += 2)
+		for (i = 0; i < WORDS; i++)
+			wrong += page_at(page)[i] != page;
+	fill_all();
 	bench_rate("random", true);
 	bench_rate("sequential", false);
 	for (page = 0; page < pages; page++)
