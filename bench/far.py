@@ -9,9 +9,10 @@ Prints medians with their spread, and what became of the bars: a fault takes at 
 a raw READ of 4 KiB and 1.3 times the same fault answered here; pages in order
 come at least 3 times as fast as at random.
 
-The fault answered here is one of a page that one word fills: the library has it in its index, so
-it goes the whole way of a fault but over the wire. Faults of both kinds and gets of the library take
-turns. "Alone", with nothing else between, each has its way in the host's caches, as the raw READ has.
+The fault answered here is one of a page that one word fills: the library has it in its index,
+so it goes the whole way of a fault but over the wire. Faults of both kinds and gets of the
+library take turns. "Alone", with nothing else between, each has its way in the host's caches,
+as the raw READ has.
 
 Usage: far.py [--repeat N] [--count N] [--kernel K] [--brings N]
 """
