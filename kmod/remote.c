@@ -171,7 +171,7 @@ static void forget_asked(struct rmk_remote *r, struct rmk_session *s)
 	spin_unlock_irq(&r->lock);
 }
 
-static void on_live(void *owner, struct rmk_session *s, bool resumed)
+static void on_live(void *owner, struct rmk_session *s)
 {
 	struct rmk_remote *r = owner;
 

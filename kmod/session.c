@@ -322,7 +322,7 @@ static void went_live(struct rmk_session *s, const struct core_cm_rep *rep)
 	s->listing = resumed;
 	WRITE_ONCE(s->state, LIVE);
 	pr_info("donor %s: %s\n", s->name, resumed ? "connected again, nothing lost" : "connected");
-	s->ops->live(s->owner, s, resumed);
+	s->ops->live(s->owner, s);
 }
 
 /* Returns in how many ms to try again; 0: live. */

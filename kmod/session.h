@@ -22,9 +22,9 @@ enum rmk_lane {
 
 /* Called from the session's own work, one at a time; may sleep. */
 struct rmk_session_ops {
-	/* I/O may start. resumed: the donor is about to say which grants of before still stand. */
-	void (*live)(void *owner, struct rmk_session *s, bool resumed);
-	/* It has said so: what it has not named is gone. */
+	/* I/O may start. */
+	void (*live)(void *owner, struct rmk_session *s);
+	/* A resumed donor has said which grants of before still stand: what it has not named is gone. */
 	void (*listed)(void *owner, struct rmk_session *s);
 	/* The connection broke; the grants may still be saved. */
 	void (*down)(void *owner, struct rmk_session *s);
