@@ -110,13 +110,13 @@ void rmb_reaper_give(struct rmb_reaper *reaper, void (*end)(void *what), void *w
 	pthread_mutex_unlock(&reaper->lock);
 }
 
-bool rmb_reaper_destroy(struct rmb_reaper *reaper, uint32_t timeout_ms)
+bool rmb_reaper_destroy(struct rmb_reaper *reaper, uint32_t timeout_s)
 {
 	struct timespec until;
 	bool stopped;
 
 	clock_gettime(CLOCK_MONOTONIC, &until);
-	until.tv_sec += timeout_ms / 1000;
+	until.tv_sec += timeout_s;
 	pthread_mutex_lock(&reaper->lock);
 	reaper->stopping = true;
 	pthread_cond_broadcast(&reaper->changed);

@@ -19,9 +19,9 @@ struct rmb_reaper *rmb_reaper_create(void);
 /* Have the thread call end(what), after those that were given before. Without memory: at once, here. */
 void rmb_reaper_give(struct rmb_reaper *reaper, void (*end)(void *what), void *what);
 /*
- * Wait until all is done, for timeout_ms at most, and free the reaper. False: some call
+ * Wait until all is done, for timeout_s seconds at most, and free the reaper. False: some call
  * still blocks, and what it needs must stay until the process ends.
  */
-bool rmb_reaper_destroy(struct rmb_reaper *reaper, uint32_t timeout_ms);
+bool rmb_reaper_destroy(struct rmb_reaper *reaper, uint32_t timeout_s);
 
 #endif /* RMB_REAPER_H */

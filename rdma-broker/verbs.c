@@ -18,8 +18,8 @@
 #include "log.h"
 #include "reaper.h"
 
-#define RING	    64	 /* messages posted each way on a control connection */
-#define REAP_MS	    2000 /* that the CM may take for the last connections, when we stop */
+#define RING	    64	  /* messages posted each way on a control connection */
+#define REAP_S	    2	  /* that the CM may take for the last connections, when we stop */
 #define BACKLOG	    16384 /* messages that wait for a place in the ring; untouched ones cost nothing */
 #define POLL_BATCH  16
 #define POLL_ROUNDS 8 /* batches handled before others get their turn */
@@ -656,7 +656,7 @@ void rmb_verbs_destroy(struct rmb_verbs *verbs)
 		free(lane);
 	}
 	sd_event_source_disable_unref(verbs->source);
-	if (verbs->reaper && !rmb_reaper_destroy(verbs->reaper, REAP_MS))
+	if (verbs->reaper && !rmb_reaper_destroy(verbs->reaper, REAP_S))
 		rmb_log(LOG_WARNING, "the RDMA connection manager does not let a connection go");
 	else if (verbs->channel)
 		rdma_destroy_event_channel(verbs->channel);
