@@ -24,7 +24,7 @@ enum rmk_lane {
 struct rmk_session_ops {
 	/* I/O may start. */
 	void (*live)(void *owner, struct rmk_session *s);
-	/* A resumed donor has said which grants of before still stand: what it has not named is gone. */
+	/* A resumed donor has said which grants still stand: others are gone. */
 	void (*listed)(void *owner, struct rmk_session *s);
 	/* The connection broke; the grants may still be saved. */
 	void (*down)(void *owner, struct rmk_session *s);
