@@ -215,6 +215,7 @@ static void run_bandwidth(struct perf_worker *w, uint64_t count, bool counted)
 	bool going = true;
 
 	while (going) {
+		rmr_queue_batch(w->queue);
 		while (w->spares && started < count && !atomic_load(&run->stop))
 			if (start_call(w, (uint32_t)(started % run->pages)))
 				started++;

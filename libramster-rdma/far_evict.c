@@ -23,6 +23,8 @@
 
 /* A donor or tier may have room after this long. */
 #define FULL_MS 100
+/* Puts that go to the device together. */
+#define TOGETHER 16
 
 /* ---- frames ---- */
 
@@ -148,6 +150,7 @@ static void evict(struct rmr_far *f, u64 page)
 		return;
 	f->store.nspare--;
 	slot->page = page;
+	rmr_queue_batch(f->store.queue); /* until collect() */
 	put_start(f, slot);
 }
 
@@ -171,7 +174,8 @@ u32 far_evict_turn(void *arg)
 	u32 busy;
 
 	while (!__atomic_load_n(&f->stopping, __ATOMIC_RELAXED)) {
-		collect(f, 0);
+		if (!(f->store.nspare % TOGETHER))
+			collect(f, 0);
 		busy = FAR_DEPTH - f->store.nspare;
 		page = FAR_NONE;
 		if ((f->store.nspare && far_free_frames(f) + busy < f->high) ||

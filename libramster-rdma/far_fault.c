@@ -201,6 +201,7 @@ static void run_ahead(struct far_thread *t)
 			continue;
 		}
 		far_count(f, FAR_AHEAD);
+		rmr_queue_batch(t->lane.queue); /* until collect() */
 		load(t, page, FAR_FOR_LATER);
 	}
 }

@@ -44,10 +44,12 @@ static void retry(struct rmr_caller *c)
 void rmr_io_progress(struct rmr_caller *c)
 {
 	struct rmr_wrs done = TAILQ_HEAD_INITIALIZER(done);
-	bool any = rmr_port_take(&c->port, &done);
 	struct rmr_wr *wr;
 	struct rmr_op *op;
+	bool any;
 
+	rmr_port_push(&c->port);
+	any = rmr_port_take(&c->port, &done);
 	while ((wr = TAILQ_FIRST(&done))) {
 		TAILQ_REMOVE(&done, wr, link);
 		op = (struct rmr_op *)((char *)wr - offsetof(struct rmr_op, wr));

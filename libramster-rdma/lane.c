@@ -114,29 +114,44 @@ bool rmr_lane_progress(struct rmr_lane *lane)
 
 /* ---- posting and polling ---- */
 
+static void fail(struct rmr_lane *lane)
+{
+	if (!__atomic_exchange_n(&lane->failed, true, __ATOMIC_RELAXED) && lane->open)
+		lane->on_failed(lane->owner);
+}
+
+/* Tell the device of what is held; lane.lock held. */
+static void push(struct rmr_lane *lane, bool write)
+{
+	u32 n = lane->nheld[write];
+
+	lane->nheld[write] = 0;
+	/* there was a place by our count: the queue pair is no good, all ends when it is closed */
+	if (n && rmr_qp_transfer(lane->conn[write].qp, lane->held[write], n))
+		fail(lane);
+}
+
 int rmr_lane_post(struct rmr_lane *lane, struct rmr_wr *wr, struct rmr_transfer *t,
 		  struct rmr_devices *devices, struct rmr_mem *mem)
 {
-	struct rmr_conn *conn = &lane->conn[wr->write];
+	const bool write = wr->write;
 	int err;
 
 	if (!lane->open)
 		return -ENOTCONN;
-	if (lane->posted_n[wr->write] == RMR_LANE_REQUESTS)
+	if (lane->posted_n[write] == RMR_LANE_REQUESTS)
 		return -EBUSY;
-	err = rmr_mem_key(devices, mem, conn->device, &t->key);
+	err = rmr_mem_key(devices, mem, lane->conn[write].device, &t->key);
 	if (err)
 		return err;
 	t->id = (uintptr_t)wr;
-	t->write = wr->write;
-	err = rmr_qp_transfer(conn->qp, t);
-	if (err) { /* there was a place by our count: the queue pair is no good */
-		__atomic_store_n(&lane->failed, true, __ATOMIC_RELAXED);
-		return -ENOTCONN;
-	}
+	t->write = write;
 	wr->lane = lane;
-	lane->posted_n[wr->write]++;
+	lane->posted_n[write]++;
 	TAILQ_INSERT_TAIL(&lane->posted, wr, link);
+	lane->held[write][lane->nheld[write]++] = *t;
+	if (!wr->port->holds || lane->nheld[write] == RMR_TRANSFERS)
+		push(lane, write);
 	return 0;
 }
 
@@ -146,8 +161,8 @@ static void ended(struct rmr_lane *lane, struct rmr_wr *wr, int err, struct rmr_
 	lane->posted_n[wr->write]--;
 	lane->completed++;
 	wr->err = err;
-	if (err && !__atomic_exchange_n(&lane->failed, true, __ATOMIC_RELAXED) && lane->open)
-		lane->on_failed(lane->owner);
+	if (err)
+		fail(lane);
 	TAILQ_INSERT_TAIL(done, wr, link);
 }
 
@@ -215,6 +230,8 @@ void rmr_lane_close(struct rmr_lane *lane)
 	pthread_mutex_lock(&lane->lock);
 	was_open = lane->open;
 	lane->open = false;
+	push(lane, false); /* or they would never end */
+	push(lane, true);
 	pthread_mutex_unlock(&lane->lock);
 	if (!was_open)
 		return;
@@ -334,6 +351,23 @@ void rmr_port_posted(struct rmr_port *port, struct rmr_lane *lane)
 	}
 	use->n++;
 	port->posts++;
+}
+
+void rmr_port_push(struct rmr_port *port)
+{
+	struct rmr_use *use;
+
+	if (!port->holds)
+		return;
+	port->holds = false;
+	for (use = port->uses; use < port->uses + port->nuses; use++) {
+		if (!use->n)
+			continue;
+		pthread_mutex_lock(&use->lane->lock);
+		push(use->lane, false);
+		push(use->lane, true);
+		pthread_mutex_unlock(&use->lane->lock);
+	}
 }
 
 static bool take_told(struct rmr_port *port, struct rmr_wrs *done)

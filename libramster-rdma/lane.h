@@ -42,6 +42,9 @@ struct rmr_lane {
 	bool failed; /* atomic: a request has failed, and with it its queue pair */
 	u32 posted_n[2];
 	struct rmr_wrs posted;
+	/* [write] Of these, what the device has not been told of: see rmr_port_hold(). */
+	struct rmr_transfer held[2][RMR_TRANSFERS];
+	u32 nheld[2];
 	u64 completed, seen;
 	/*
 	 * A request has failed while it is open: what it wrote may still be on its way. Called
@@ -87,6 +90,7 @@ struct rmr_port {
 	struct rmr_use *uses;
 	u32 nuses, max_uses;
 	u64 posts; /* since it was made */
+	bool holds;
 	int epoll, event;
 	pthread_mutex_t lock; /* guards what follows */
 	struct rmr_wrs done;  /* ended, told by others */
@@ -101,6 +105,16 @@ void rmr_port_wake(struct rmr_port *port);
 
 /* For the owner: a request was posted on lane. */
 void rmr_port_posted(struct rmr_port *port, struct rmr_lane *lane);
+/*
+ * What is posted from here on may wait, until rmr_port_push(), so that the device is told of
+ * several at once: for each time it is told, a system call or a write across the bus.
+ */
+static inline void rmr_port_hold(struct rmr_port *port)
+{
+	port->holds = true;
+}
+
+void rmr_port_push(struct rmr_port *port);
 /* Append what has ended to done; false: nothing. Never waits. */
 bool rmr_port_take(struct rmr_port *port, struct rmr_wrs *done);
 /* From now on port.epoll becomes readable when something ends; take before sleeping. */

@@ -151,6 +151,8 @@ static int run_batch(struct rmr_thread *t, enum rmr_verb verb, struct rmr_pool *
 	int err = 0;
 	size_t i;
 
+	if (n > 1)
+		rmr_port_hold(&t->caller.port);
 	for (i = 0; i < n; i++) {
 		op = &t->ops[i];
 		pages[i].result = rmr_op_set(op, verb, pool, &pages[i]);
@@ -159,6 +161,7 @@ static int run_batch(struct rmr_thread *t, enum rmr_verb verb, struct rmr_pool *
 		else
 			rmr_refuse(verb, pool, &pages[i]);
 	}
+	rmr_port_push(&t->caller.port);
 	for (i = 0; i < n; i++) {
 		if (!pages[i].result) {
 			rmr_io_wait(&t->caller, &t->ops[i]);

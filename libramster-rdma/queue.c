@@ -61,6 +61,11 @@ void rmr_queue_destroy(struct rmr_queue *q)
 	free(q);
 }
 
+void rmr_queue_batch(struct rmr_queue *q)
+{
+	rmr_port_hold(&q->caller.port);
+}
+
 static int start(struct rmr_queue *q, enum rmr_verb verb, struct rmr_pool *pool,
 		 const struct rmr_page *page, void *tag)
 {

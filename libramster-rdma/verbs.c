@@ -216,23 +216,31 @@ u32 rmr_cq_poll(struct ibv_cq *cq, struct rmr_completion *done, u32 max)
 
 /* ---- posting ---- */
 
-int rmr_qp_transfer(struct ibv_qp *qp, const struct rmr_transfer *t)
+int rmr_qp_transfer(struct ibv_qp *qp, const struct rmr_transfer *transfers, u32 n)
 {
-	struct ibv_sge sge = {
-		.addr = (uintptr_t)t->addr,
-		.length = t->len,
-		.lkey = t->key,
-	};
-	struct ibv_send_wr wr = {
-		.wr_id = t->id,
-		.sg_list = &sge,
-		.num_sge = 1,
-		.opcode = t->write ? IBV_WR_RDMA_WRITE : IBV_WR_RDMA_READ,
-		.send_flags = IBV_SEND_SIGNALED,
-		.wr.rdma = { .remote_addr = t->remote_addr, .rkey = t->remote_key },
-	}, *bad;
+	struct ibv_send_wr wrs[RMR_TRANSFERS], *bad;
+	struct ibv_sge sges[RMR_TRANSFERS];
+	const struct rmr_transfer *t;
+	u32 i;
 
-	return -ibv_post_send(qp, &wr, &bad);
+	for (i = 0; i < n; i++) {
+		t = &transfers[i];
+		sges[i] = (struct ibv_sge){
+			.addr = (uintptr_t)t->addr,
+			.length = t->len,
+			.lkey = t->key,
+		};
+		wrs[i] = (struct ibv_send_wr){
+			.wr_id = t->id,
+			.next = i + 1 < n ? &wrs[i + 1] : NULL,
+			.sg_list = &sges[i],
+			.num_sge = 1,
+			.opcode = t->write ? IBV_WR_RDMA_WRITE : IBV_WR_RDMA_READ,
+			.send_flags = IBV_SEND_SIGNALED,
+			.wr.rdma = { .remote_addr = t->remote_addr, .rkey = t->remote_key },
+		};
+	}
+	return -ibv_post_send(qp, wrs, &bad);
 }
 
 int rmr_qp_send(struct ibv_qp *qp, u64 id, void *addr, u32 len, u32 key)

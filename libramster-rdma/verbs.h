@@ -90,7 +90,9 @@ struct rmr_transfer {
 	u32 remote_key;
 };
 
-int rmr_qp_transfer(struct ibv_qp *qp, const struct rmr_transfer *t);
+/* READs and WRITEs that are posted together: 1 to RMR_TRANSFERS. If it fails, some were not. */
+#define RMR_TRANSFERS 16
+int rmr_qp_transfer(struct ibv_qp *qp, const struct rmr_transfer *transfers, u32 n);
 /* Messages, for cm.c. */
 int rmr_qp_send(struct ibv_qp *qp, u64 id, void *addr, u32 len, u32 key);
 int rmr_qp_recv(struct ibv_qp *qp, u64 id, void *addr, u32 len, u32 key);

@@ -134,6 +134,11 @@ int rmr_queue_put(struct rmr_queue *queue, struct rmr_pool *pool, const struct r
 		  void *tag);
 int rmr_queue_get(struct rmr_queue *queue, struct rmr_pool *pool, const struct rmr_page *page,
 		  void *tag);
+/*
+ * Calls that are started from here on go together, 16 at a time at most, which costs less than
+ * one by one: the last of them when the queue is next polled, waited for, or armed.
+ */
+void rmr_queue_batch(struct rmr_queue *queue);
 /* Up to max ends of calls, without waiting; returns how many. */
 int rmr_queue_poll(struct rmr_queue *queue, struct rmr_done *done, int max);
 /* The same, but waits for the first one; 0 after timeout_ms. */

@@ -327,29 +327,35 @@ static void test_queue(void)
 	check(!rmr_buf_register(r, memory, DEPTH * PAGE, &buf), "a buffer");
 	check(!rmr_pool_create(r, RMR_PERSISTENT, PAGE, &pool), "a pool");
 	epoll_ctl(epoll, EPOLL_CTL_ADD, rmr_queue_fd(q), &event);
-	for (round = 0; round < 2; round++) {
+	/* puts, gets; the same one by one and together */
+	for (round = 0; round < 4; round++) {
+		const bool get = round & 1, together = round & 2;
+
 		memset(busy, 0, sizeof(busy));
 		for (started = ended = 0; ended < N;) {
+			if (together)
+				rmr_queue_batch(q);
 			for (i = 0; i < DEPTH && started < N; i++) {
 				if (busy[i])
 					continue;
 				page = (struct rmr_page){ 5, started, memory + i * PAGE, buf, 0 };
 				if (started % 5 == 0)
 					page.buf = NULL;
-				if (!round)
-					fill(page.addr, PAGE, 5, started, 0);
+				if (!get)
+					fill(page.addr, PAGE, 5, started, together);
 				what[i] = started++;
 				busy[i] = true;
-				bad += round ? rmr_queue_get(q, pool, &page, &busy[i]) != 0 :
-					       rmr_queue_put(q, pool, &page, &busy[i]) != 0;
+				bad += get ? rmr_queue_get(q, pool, &page, &busy[i]) != 0 :
+					     rmr_queue_put(q, pool, &page, &busy[i]) != 0;
 			}
 			n = rmr_queue_poll(q, done, 8);
 			for (i = 0; i < n; i++) {
 				int at = (int)((bool *)done[i].tag - busy);
 
 				bad += done[i].result != 0;
-				if (round)
-					bad += !holds(memory + at * PAGE, PAGE, 5, what[at], 0);
+				if (get)
+					bad += !holds(memory + at * PAGE, PAGE, 5, what[at],
+						      together);
 				busy[at] = false;
 				ended++;
 			}
@@ -361,9 +367,9 @@ static void test_queue(void)
 				exit(1);
 			}
 		}
-		check(!bad, "%d %s by a queue, %d slept for, %d wrong", N, round ? "gets" : "puts",
-		      sleeps, bad);
-		if (!round)
+		check(!bad, "%d %s by a queue, %s, %d slept for, %d wrong", N,
+		      get ? "gets" : "puts", together ? "together" : "one by one", sleeps, bad);
+		if (!get)
 			check(wait_remote(r, N), "all of them lie with a donor");
 	}
 	/* two puts of one page at once: the later one counts */
@@ -371,6 +377,8 @@ static void test_queue(void)
 		fill(memory, PAGE, 6, 0, 2 * i);
 		fill(memory + PAGE, PAGE, 6, 0, 2 * i + 1);
 		page = (struct rmr_page){ 6, 0, memory, buf, 0 };
+		if (i & 1)
+			rmr_queue_batch(q);
 		bad += rmr_queue_put(q, pool, &page, NULL) != 0;
 		page.addr = memory + PAGE;
 		bad += rmr_queue_put(q, pool, &page, NULL) != 0;
