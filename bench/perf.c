@@ -9,17 +9,14 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 
 #define EXIT_USAGE     2
-#define CONNECT_MS     20000
 #define DEFAULT_MEMORY (16u << 20)
 #define DEFAULT_DEPTH  32
 #define ITERATIONS_LAT 1000 /* as perftest has them */
 #define ITERATIONS_BW  5000
 #define ITERATIONS_MAX UINT32_MAX
 #define SECONDS_MAX    (24 * 60 * 60)
-#define SLAB_BYTES     (16u << 20)
 #define GOVERNOR       "/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor"
 
 const char *argp_program_version = "ramster-perf 0.1.0";
@@ -37,6 +34,7 @@ static const struct argp_option options[] = {
 	{ "depth", 'q', "COUNT", 0, "Calls under way in each thread (bandwidth only; 32)", 0 },
 	{ "threads", 't', "COUNT", 0, "Threads, each with a connection of its own (1)", 0 },
 	{ "memory", 'm', "BYTES", 0, "Of all pages that are used, with donors (16M)", 0 },
+	{ "limit", 'l', "BYTES", 0, "Of far memory in RAM (far only; a quarter of -m)", 0 },
 	{ "port", 'p', "PORT", 0, "Of donors that are named without one", 0 },
 	{ "events", 'e', NULL, 0, "Sleep until the device tells of an end, do not poll", 0 },
 	{ "force", 'F', NULL, 0, "Do not warn when the CPU's frequency may vary", 0 },
@@ -49,8 +47,9 @@ static const struct argp_option options[] = {
 static const char doc[] =
 	"Measure how fast pages go to donors and come back, through libramster-rdma.\v"
 	"put_lat and get_lat measure one page at a time: the full round trip of the call.\n"
-	"put_bw and get_bw keep many pages under way. DONORS are addresses of ramsterd,\n"
-	"such as 10.0.0.2 or [fd00::2]:7470. Exit status: 0 measured, 1 failed, 2 usage.";
+	"put_bw and get_bw keep many pages under way. far measures how long a program waits for a\n"
+	"page of far memory that it touches. DONORS are addresses of ramsterd, such as 10.0.0.2\n"
+	"or [fd00::2]:7470. Exit status: 0 measured, 1 failed, 2 usage.";
 
 /* ---- arguments ---- */
 
@@ -96,27 +95,46 @@ static void set_number(struct argp_state *state, const char *arg, const char *wh
 			     what, (unsigned long long)max);
 }
 
+#define TESTS "put_lat, get_lat, put_bw, get_bw or far"
+
 static void set_name(struct perf_test *test, const char *name, struct argp_state *state)
 {
-	static const char *const names[] = { "put_lat", "get_lat", "put_bw", "get_bw" };
+	static const char *const names[] = { "put_lat", "get_lat", "put_bw", "get_bw", "far" };
 	size_t i;
 
 	for (i = 0; i < sizeof(names) / sizeof(*names); i++)
 		if (!strcmp(name, names[i]))
 			test->name = names[i];
 	if (!test->name)
-		argp_failure(state, EXIT_USAGE, 0,
-			     "%s is no test: put_lat, get_lat, put_bw or get_bw", name);
+		argp_failure(state, EXIT_USAGE, 0, "%s is no test: " TESTS, name);
 	test->put = !strncmp(name, "put", 3);
-	test->latency = strstr(name, "_lat");
+	test->far = !strcmp(name, "far");
+	test->latency = test->far || strstr(name, "_lat");
+}
+
+static void complete_far(struct perf_test *test, struct argp_state *state)
+{
+	if (!test->far) {
+		if (test->limit)
+			argp_failure(state, EXIT_USAGE, 0, "-l is for far");
+		return;
+	}
+	if (test->page_bytes && test->page_bytes != RMR_PAGE_MIN)
+		argp_failure(state, EXIT_USAGE, 0, "-s: pages of far memory have 4K");
+	if (!test->limit)
+		test->limit = test->memory / 4 / RMR_PAGE_MIN * RMR_PAGE_MIN;
+	if (test->limit < RMR_FAR_LIMIT_MIN || test->limit % RMR_PAGE_MIN ||
+	    test->limit > test->memory / 2)
+		argp_failure(state, EXIT_USAGE, 0,
+			     "-l %llu is not a multiple of 4K from 1M to half of -m %llu",
+			     (unsigned long long)test->limit, (unsigned long long)test->memory);
 }
 
 /* What has not been given, and what does not go together. */
 static void complete(struct perf_test *test, struct argp_state *state)
 {
 	if (!test->name)
-		argp_failure(state, EXIT_USAGE, 0,
-			     "name a test: put_lat, get_lat, put_bw or get_bw");
+		argp_failure(state, EXIT_USAGE, 0, "name a test: " TESTS);
 	if (!test->donors)
 		argp_failure(state, EXIT_USAGE, 0, "name a donor, such as 10.0.0.2");
 	if (test->iterations && test->seconds)
@@ -124,6 +142,7 @@ static void complete(struct perf_test *test, struct argp_state *state)
 	if (test->latency && test->depth > 1)
 		argp_failure(state, EXIT_USAGE, 0,
 			     "-q is for put_bw and get_bw: a latency is of one page");
+	complete_far(test, state);
 	if (!test->depth)
 		test->depth = test->latency ? 1 : DEFAULT_DEPTH;
 	if (!test->page_bytes)
@@ -170,6 +189,10 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 			argp_failure(state, EXIT_USAGE, 0,
 				     "-m %s is not a size up to 16384G, such as 64M", arg);
 		break;
+	case 'l':
+		if (perf_parse_size(arg, &test->limit) || !test->limit)
+			argp_failure(state, EXIT_USAGE, 0, "-l %s is not a size, such as 4M", arg);
+		break;
 	case 'p':
 		set_number(state, arg, "a port (-p)", UINT16_MAX, &test->port);
 		break;
@@ -213,33 +236,6 @@ static void on_signal(int number)
 	atomic_store(&interrupted->stop, true);
 }
 
-static int complain(const char *what, int err)
-{
-	fprintf(stderr, "ramster-perf: %s: %s\n", what, strerror(-err));
-	return 1;
-}
-
-/* One line for a failure of the fabric, with what to do next. */
-static int explain(const struct perf_test *test, const char *what, int err)
-{
-	if (err == -ETIMEDOUT)
-		fprintf(stderr, "ramster-perf: %s: no donor of %s answers: is ramsterd there?\n",
-			what, test->donors);
-	else if (err == -ENOSPC)
-		fprintf(stderr,
-			"ramster-perf: %s: donors have no room for %llu MiB: lend more "
-			"(ramsterctl donate), or use less (-m)\n",
-			what, (unsigned long long)(test->memory >> 20));
-	else if (err == -EINVAL)
-		fprintf(stderr, "ramster-perf: %s: %s is not a list of numeric addresses\n", what,
-			test->donors);
-	else if (err == -ENODEV)
-		fprintf(stderr, "ramster-perf: %s: this machine has no RDMA device\n", what);
-	else
-		return complain(what, err);
-	return 1;
-}
-
 static void warn_of_frequency(void)
 {
 	char governor[32] = "";
@@ -253,89 +249,6 @@ static void warn_of_frequency(void)
 			"(-F: do not warn)\n",
 			governor);
 	fclose(file);
-}
-
-static size_t buffer_bytes(const struct perf_test *test)
-{
-	return test->page_bytes * test->depth * test->threads;
-}
-
-static int make_worker(struct perf_run *run, uint32_t number)
-{
-	const struct perf_test *test = run->test;
-	struct perf_worker *w = &run->workers[number];
-	uint64_t i;
-
-	w->run = run;
-	w->number = number;
-	w->memory = run->memory + number * test->depth * test->page_bytes;
-	w->version = calloc(run->pages, sizeof(*w->version));
-	w->spare = calloc(test->depth, sizeof(*w->spare));
-	w->calls = calloc(test->depth, sizeof(*w->calls));
-	if (!w->version || !w->spare || !w->calls)
-		return -ENOMEM;
-	for (i = 0; i < test->depth; i++)
-		w->spare[w->spares++] = w->memory + i * test->page_bytes;
-	return test->latency ? 0 : rmr_queue_create(run->fabric, test->depth, &w->queue);
-}
-
-/* Everything that is torn down by tear_down(), however far it came. */
-static int set_up(struct perf_run *run)
-{
-	const struct perf_test *test = run->test;
-	struct rmr_options o;
-	uint32_t i;
-	int err;
-
-	rmr_options_init(&o);
-	o.slab_bytes = SLAB_BYTES;
-	if (test->events)
-		o.poll_us = 0;
-	err = rmr_open(test->donors, &o, &run->fabric);
-	if (err)
-		return explain(test, "open", err);
-	err = rmr_wait_connected(run->fabric, CONNECT_MS);
-	if (err)
-		return explain(test, "connect", err);
-	err = rmr_pool_create(run->fabric, RMR_PERSISTENT, test->page_bytes, &run->pool);
-	if (err)
-		return complain("make a pool", err);
-	run->memory = mmap(NULL, buffer_bytes(test), PROT_READ | PROT_WRITE,
-			   MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-	if (run->memory == MAP_FAILED) {
-		run->memory = NULL;
-		return complain("memory for the calls under way (-q, -t, -s)", -errno);
-	}
-	err = rmr_buf_register(run->fabric, run->memory, buffer_bytes(test), &run->buf);
-	if (err)
-		return complain("register memory (see ulimit -l)", err);
-	for (i = 0; i < test->threads; i++) {
-		err = make_worker(run, i);
-		if (err)
-			return complain("make a thread's queue", err);
-	}
-	err = perf_fill(run);
-	return err ? explain(test, "put the pages to measure with", err) : 0;
-}
-
-static void tear_down(struct perf_run *run)
-{
-	uint64_t i;
-
-	for (i = 0; run->workers && i < run->test->threads; i++) {
-		if (run->workers[i].queue)
-			rmr_queue_destroy(run->workers[i].queue);
-		free(run->workers[i].version);
-		free(run->workers[i].spare);
-		free(run->workers[i].calls);
-	}
-	if (run->buf)
-		rmr_buf_unregister(run->buf);
-	if (run->fabric)
-		rmr_close(run->fabric);
-	if (run->memory)
-		munmap(run->memory, buffer_bytes(run->test));
-	free(run->workers);
 }
 
 static int say_failure(const struct perf_run *run)
@@ -354,7 +267,7 @@ static int measure(struct perf_run *run)
 	const struct perf_test *test = run->test;
 	int err;
 
-	if (set_up(run))
+	if (perf_set_up(run))
 		return 1;
 	perf_print_what(run);
 	fflush(stdout);
@@ -365,14 +278,15 @@ static int measure(struct perf_run *run)
 		return say_failure(run);
 	perf_print_result(run);
 	err = test->json_file ? perf_write_json(run) : 0;
-	return err ? complain(test->json_file, err) : 0;
+	return err ? perf_complain(test->json_file, err) : 0;
 }
 
 int main(int argc, char **argv)
 {
 	static const struct argp argp = { .options = options,
 					  .parser = parse,
-					  .args_doc = "{put_lat|get_lat|put_bw|get_bw} DONORS...",
+					  .args_doc =
+						  "{put_lat|get_lat|put_bw|get_bw|far} DONORS...",
 					  .doc = doc };
 	static struct perf_run run;
 	struct perf_test test = { .threads = 1, .memory = DEFAULT_MEMORY };
@@ -386,14 +300,11 @@ int main(int argc, char **argv)
 	run.pages = (uint32_t)(test.memory / test.page_bytes / test.threads);
 	pthread_mutex_init(&run.lock, NULL);
 	pthread_cond_init(&run.changed, NULL);
-	run.workers = calloc(test.threads, sizeof(*run.workers));
-	if (!run.workers)
-		return complain("threads", -ENOMEM);
 	interrupted = &run;
 	sigaction(SIGINT, &action, NULL); /* the first one ends the run with its result */
 	sigaction(SIGTERM, &action, NULL);
 	status = measure(&run);
-	tear_down(&run);
+	perf_tear_down(&run);
 	free(test.donors);
 	return status;
 }

@@ -2,8 +2,10 @@
 /*
  * perf.h - the parts of ramster-perf:
  *
- *   perf.c        arguments -> struct perf_test; the fabric, the course of a run
+ *   perf.c        arguments -> struct perf_test; the course of a run
+ *   perf_setup.c  what is needed to measure
  *   perf_run.c    the threads that put and get
+ *   perf_far.c    what they do in far memory
  *   perf_print.c  the table, JSON, the progress line
  *   perf_stats.c  percentiles
  */
@@ -25,9 +27,10 @@
 /* What is to be measured: what the command line says. */
 struct perf_test {
 	const char *name; /* put_lat ... */
-	bool put, latency;
+	bool put, latency, far;
 	char *donors;		      /* for rmr_open() */
 	uint64_t page_bytes, memory;  /* of a page; of all pages of all threads */
+	uint64_t limit;		      /* bytes of far memory that may be in RAM */
 	uint64_t iterations, seconds; /* of a thread; seconds 0: so many iterations */
 	uint64_t depth, threads, port;
 	bool events, verify, gbits, force;
@@ -39,7 +42,7 @@ struct perf_worker {
 	struct perf_run *run;
 	pthread_t thread;
 	uint32_t number;
-	uint8_t *memory;   /* depth pages */
+	uint8_t *memory;   /* depth pages; with far: all of its pages */
 	uint32_t *version; /* of each page: how often it was put; with --verify */
 	struct perf_times times;
 	_Atomic uint64_t ops; /* since the warm-up */
@@ -56,6 +59,7 @@ struct perf_run {
 	struct rmr_pool *pool;
 	struct rmr_buf *buf;
 	uint8_t *memory;
+	struct rmr_far *far;
 	uint32_t pages; /* of a thread */
 	struct perf_worker *workers;
 	_Atomic bool stop;
@@ -77,8 +81,22 @@ struct perf_run {
 	struct rmr_stats before, after; /* of the measured part */
 };
 
+/* One line on standard error; returns 1. */
+int perf_complain(const char *what, int err);
+/* Everything that is taken down by perf_tear_down(), however far it came. 0, or 1 after a line. */
+int perf_set_up(struct perf_run *run);
+void perf_tear_down(struct perf_run *run);
+
 /* Seconds since any moment. */
 double perf_seconds(void);
+/* A clock that costs next to nothing. */
+uint64_t perf_ticks(void);
+uint64_t perf_ns_since(uint64_t ticks);
+
+/* What page holds in its latest version: nothing that compresses or is the same anywhere else. */
+void perf_write_content(const struct perf_worker *w, void *memory, uint32_t page);
+/* run->failed if it does not. */
+void perf_check_content(struct perf_worker *w, const void *memory, uint32_t page);
 
 /* Put all pages; returns when all lie with donors. 0 or a negative errno. */
 int perf_fill(struct perf_run *run);
@@ -86,6 +104,15 @@ int perf_fill(struct perf_run *run);
 void perf_measure(struct perf_run *run);
 /* Get every page once and compare; run->failed as above. */
 void perf_verify_all(struct perf_run *run);
+
+/*
+ * Make far memory and write all its pages. 0 or a negative errno. The run's workers need
+ * nothing but their versions.
+ */
+int perf_far_open(struct perf_run *run);
+void perf_far_close(struct perf_run *run);
+/* Touch pages at random until count of them have had to be fetched. */
+void perf_far_run(struct perf_worker *w, uint64_t count, bool counted);
 
 void perf_print_what(const struct perf_run *run);
 void perf_print_result(const struct perf_run *run);

@@ -24,16 +24,24 @@ void perf_print_what(const struct perf_run *run)
 	const struct perf_test *test = run->test;
 
 	puts(RULE);
-	printf(" %s: %s of pages of %" PRIu64 " bytes\n", test->name, test->put ? "put" : "get",
+	printf(" %s: %s of pages of %" PRIu64 " bytes\n", test->name,
+	       test->far ? "faults" :
+	       test->put ? "put" :
+			   "get",
 	       test->page_bytes);
 	printf(" Donors: %s\n", test->donors);
-	if (test->latency)
+	if (test->far)
+		printf(" Measured: from the access until the page is there, %s\n", waits(test));
+	else if (test->latency)
 		printf(" Measured: the full round trip of a call, %s\n", waits(test));
 	else
 		printf(" Measured: bytes of pages that %s; %s\n",
 		       test->put ? "donors have acknowledged" : "have arrived", waits(test));
-	printf(" Threads: %" PRIu64 "   Depth: %" PRIu64 " each   Pages: %u each\n", test->threads,
+	printf(" Threads: %" PRIu64 "   Depth: %" PRIu64 " each   Pages: %u each", test->threads,
 	       test->depth, run->pages);
+	if (test->far)
+		printf(", %" PRIu64 " in RAM at most", test->limit / test->page_bytes);
+	puts("");
 	if (test->verify)
 		printf(" Content is checked: %s\n",
 		       test->put ? "after the run" : "of each page, not timed");
@@ -120,7 +128,10 @@ int perf_write_json(const struct perf_run *run)
 		" \"threads\": %" PRIu64 ", \"depth\": %" PRIu64 ", \"pages\": %" PRIu64 ",\n",
 		test->threads, test->depth, (uint64_t)run->pages * test->threads);
 	fprintf(file, " \"measured\": \"%s\", \"waits\": \"%s\",\n",
-		test->latency ? "full round trip" : "bandwidth", test->events ? "events" : "polls");
+		test->far     ? "access to page" :
+		test->latency ? "full round trip" :
+				"bandwidth",
+		test->events ? "events" : "polls");
 	fprintf(file, " \"iterations\": %" PRIu64 ", \"seconds\": %.6f,\n", run->rate.ops,
 		run->rate.seconds);
 	if (test->latency)

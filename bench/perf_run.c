@@ -34,12 +34,12 @@ double perf_seconds(void)
 }
 
 #ifdef __x86_64__
-static uint64_t ticks(void)
+uint64_t perf_ticks(void)
 {
 	return __rdtsc();
 }
 #else
-static uint64_t ticks(void)
+uint64_t perf_ticks(void)
 {
 	struct timespec now;
 
@@ -51,16 +51,16 @@ static uint64_t ticks(void)
 static void calibrate(void)
 {
 	double from = perf_seconds();
-	uint64_t start = ticks();
+	uint64_t start = perf_ticks();
 
 	while (perf_seconds() < from + 0.1)
 		;
-	ticks_per_ns = (double)(ticks() - start) / ((perf_seconds() - from) * 1e9);
+	ticks_per_ns = (double)(perf_ticks() - start) / ((perf_seconds() - from) * 1e9);
 }
 
-static uint64_t ns_since(uint64_t start)
+uint64_t perf_ns_since(uint64_t start)
 {
-	return (uint64_t)((double)(ticks() - start) / ticks_per_ns);
+	return (uint64_t)((double)(perf_ticks() - start) / ticks_per_ns);
 }
 
 /* err 0: the page's content was wrong. Everybody stops. */
@@ -88,7 +88,7 @@ static uint64_t seed_of(const struct perf_worker *w, uint32_t page, uint32_t ver
 	return ((uint64_t)w->number << 58 ^ (uint64_t)page << 26 ^ version) * 0xbf58476d1ce4e5b9ull;
 }
 
-static void write_content(const struct perf_worker *w, void *memory, uint32_t page)
+void perf_write_content(const struct perf_worker *w, void *memory, uint32_t page)
 {
 	uint64_t seed = seed_of(w, page, w->version[page]), *word = memory, i;
 
@@ -96,7 +96,7 @@ static void write_content(const struct perf_worker *w, void *memory, uint32_t pa
 		word[i] = word_of(seed, i);
 }
 
-static void check_content(struct perf_worker *w, const void *memory, uint32_t page)
+void perf_check_content(struct perf_worker *w, const void *memory, uint32_t page)
 {
 	uint64_t seed = seed_of(w, page, w->version[page]), i;
 	const uint64_t *word = memory;
@@ -128,14 +128,14 @@ static void before_put(struct perf_worker *w, void *memory, uint32_t page)
 {
 	if (w->run->test->put && w->run->test->verify) {
 		w->version[page]++;
-		write_content(w, memory, page);
+		perf_write_content(w, memory, page);
 	}
 }
 
 static void after_get(struct perf_worker *w, const void *memory, uint32_t page)
 {
 	if (!w->run->test->put && w->run->test->verify)
-		check_content(w, memory, page);
+		perf_check_content(w, memory, page);
 }
 
 static void run_latency(struct perf_worker *w, uint64_t count, bool counted)
@@ -147,11 +147,11 @@ static void run_latency(struct perf_worker *w, uint64_t count, bool counted)
 	for (done = 0; done < count && !atomic_load(&w->run->stop); done++) {
 		page = (uint32_t)(done % w->run->pages);
 		before_put(w, w->memory, page);
-		start = ticks();
+		start = perf_ticks();
 		if (!one(w, page, test->put))
 			return;
 		if (counted) {
-			perf_times_add(&w->times, ns_since(start));
+			perf_times_add(&w->times, perf_ns_since(start));
 			atomic_fetch_add_explicit(&w->ops, 1, memory_order_relaxed);
 		}
 		after_get(w, w->memory, page);
@@ -232,7 +232,8 @@ static void *work(void *arg)
 	struct perf_worker *w = arg;
 	struct perf_run *run = w->run;
 	const struct perf_test *test = run->test;
-	void (*operate)(struct perf_worker *, uint64_t, bool) = test->latency ? run_latency :
+	void (*operate)(struct perf_worker *, uint64_t, bool) = test->far     ? perf_far_run :
+								test->latency ? run_latency :
 										run_bandwidth;
 
 	operate(w, WARM_UP, false);
@@ -375,14 +376,15 @@ int perf_fill(struct perf_run *run)
 
 	for (w = run->workers; w < run->workers + run->test->threads; w++) {
 		for (i = 0; i < run->pages && !atomic_load(&run->stop); i++) {
-			write_content(w, w->memory, i);
+			perf_write_content(w, w->memory, i);
 			page = (struct rmr_page){ w->number + 1, i, w->memory, run->buf, 0 };
 			err = rmr_putv(run->pool, &page, 1);
 			if (err)
 				return err;
 		}
 		for (i = 1; i < run->test->depth; i++) /* puts without --verify send this */
-			write_content(w, w->memory + i * run->test->page_bytes, i % run->pages);
+			perf_write_content(w, w->memory + i * run->test->page_bytes,
+					   i % run->pages);
 	}
 	return atomic_load(&run->stop) ? -EINTR : wait_until_remote(run);
 }
@@ -396,6 +398,6 @@ void perf_verify_all(struct perf_run *run)
 		for (i = 0; i < run->pages; i++) {
 			if (!one(w, i, false))
 				return;
-			check_content(w, w->memory, i);
+			perf_check_content(w, w->memory, i);
 		}
 }

@@ -8,6 +8,7 @@ said, and is never zeroes.
 
 Usage: test_far.py [KERNEL...]      FAR_TESTS names some of TESTS below.
 """
+import json
 import os
 import random
 import re
@@ -25,11 +26,12 @@ CLIENT = "LD_LIBRARY_PATH=/share/far /share/far/far-client"
 
 
 def put_programs(lab):
-    """The client and the library, where the guests see them."""
+    """The client, ramster-perf and the library, where the guests see them."""
     target = lab.share / "far"
     target.mkdir()
-    for name in ("far-client", "libramster-rdma.so.1"):
-        shutil.copy(scenario.build_directory() / "libramster-rdma" / name, target)
+    for name in ("libramster-rdma/far-client", "libramster-rdma/libramster-rdma.so.1",
+                 "bench/ramster-perf"):
+        shutil.copy(scenario.build_directory() / name, target)
 
 
 def command(lab, test, options="", who=""):
@@ -166,6 +168,40 @@ def test_sort(lab):
     lab.start_daemon(donate=DONATE)
 
 
+PERF = "LD_LIBRARY_PATH=/share/far /share/far/ramster-perf"
+# arguments: what is said of them, with exit status 2
+WRONG = {
+    "frob 10.0.0.1": "frob is no test",
+    "get_lat": "name a donor",
+    "get_bw 10.0.0.1 -n 0": "0 is not a number of iterations (-n) from 1",
+    "get_lat 10.0.0.1 -q 2": "a latency is of one page",
+    "put_lat 10.0.0.1 -l 4M": "-l is for far",
+    "far 10.0.0.1 -s 64K": "pages of far memory have 4K",
+    "far 10.0.0.1 -l 512K": "-l 524288 is not a multiple of 4K from 1M to half of -m",
+}
+
+
+def test_perf(lab):
+    """ramster-perf: each test with every page checked, wrong arguments, a donor that dies."""
+    borrower, donor = lab.borrowers[0], lab.donors[0].ip
+    for arguments, words in WRONG.items():
+        code, output = borrower.sh(f"{PERF} {arguments} 2>&1", 30)
+        expect(code == 2 and words in output, f"{arguments}: exit code {code}: {output}")
+    for name in ("put_lat", "get_lat", "put_bw", "get_bw", "far"):
+        output = borrower.check(f"{PERF} {name} {donor} -F -n 300 -m 8M --verify "
+                                "--out_json=/run/perf.json && cat /run/perf.json", 120)
+        got = json.loads(output[output.index("{"):])
+        say(f"perf: {name}: {got['iterations']} pages, {got['verified']} checked")
+        expect(got["iterations"] == 300 <= got["travelled"]
+               and got["verified"] >= min(300, got["pages"]), f"all are counted: {got}")
+    job = borrower.spawn(f"exec env {PERF} far {donor} -F -D 100 2>&1")
+    wait_during(job, "faults", lambda: "Pages:" in job.output(), 60)
+    lab.kill_daemon()
+    code, output = job.wait(60)
+    expect(code == 1 and "lost with its donor" in output, f"exit code {code}: {output}")
+    lab.start_daemon(donate=DONATE)
+
+
 # what runs on one pair of machines, in this order
 TESTS = {
     "advice": lambda lab: client(lab, "advice"),
@@ -177,6 +213,7 @@ TESTS = {
     "revoke": test_revoke,
     "lost": test_lost,
     "sort": test_sort,
+    "perf": test_perf,
 }
 
 
