@@ -262,8 +262,8 @@ def main():
     everything = ["brd", "zram-zstd", "nvme-rdma", "nvme-tcp", "ramster"]
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--wire", choices=("rxe", "siw"), default="rxe")
-    parser.add_argument("--repeat", type=int, default=3, metavar="N")
-    parser.add_argument("--runtime", type=int, default=3, metavar="SECONDS", help="of each row")
+    parser.add_argument("--repeat", type=int, default=5, metavar="N")
+    parser.add_argument("--runtime", type=int, default=2, metavar="SECONDS", help="of each row")
     parser.add_argument("--size", type=int, default=96, metavar="MIB", help="of the tested range")
     parser.add_argument("--devices", nargs="+", choices=everything, default=everything)
     parser.add_argument("--module", metavar="FILE",

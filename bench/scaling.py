@@ -159,7 +159,7 @@ def main():
     """Returns the exit status."""
     names = ("borrowers", "donors", "threads", "stored")
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--repeat", type=int, default=3)
+    parser.add_argument("--repeat", type=int, default=5)
     parser.add_argument("--seconds", type=int, default=2, help="of each point")
     parser.add_argument("--curves", nargs="+", choices=names, default=names)
     args = parser.parse_args()
