@@ -298,7 +298,7 @@ static int shrink_thread(void *opaque)
  * asked for, and they may be gone meanwhile; but it looks for signals. So it runs
  * in a thread that gets one when it takes long.
  */
-static int shrink_to(unsigned long target)
+static int shrink_to(unsigned long target, bool *late)
 {
 	struct shrinking s = { .target = target };
 	struct task_struct *task;
@@ -309,8 +309,11 @@ static int shrink_to(unsigned long target)
 		return PTR_ERR(task);
 	get_task_struct(task);
 	wake_up_process(task);
-	while (!wait_for_completion_timeout(&s.done, SHRINK_TIME))
+	*late = false;
+	while (!wait_for_completion_timeout(&s.done, SHRINK_TIME)) {
+		*late = true;
 		send_sig(SIGINT, task, 1);
+	}
 	put_task_struct(task);
 	return 0;
 }
@@ -333,7 +336,8 @@ static u64 may_shrink(void)
 
 int rmk_frontswap_shrink(u64 target)
 {
-	u64 pages, n;
+	u64 pages, n, unseen = 0;
+	bool late = false;
 	int err;
 
 	if (!front.store)
@@ -347,8 +351,10 @@ int rmk_frontswap_shrink(u64 target)
 		n = min(pages - target, may_shrink());
 		if (!n)
 			break;
-		err = shrink_to(pages - n);
-		if (frontswap_curr_pages() >= pages)
+		err = shrink_to(pages - n, &late);
+		/* freed slots may lie in the per-CPU caches until those are full */
+		unseen = frontswap_curr_pages() < pages ? 0 : unseen + n;
+		if (unseen > SLOT_CACHES || (unseen && late))
 			break; /* no memory for them, or more came than went */
 		if (signal_pending(current))
 			err = -EINTR;
