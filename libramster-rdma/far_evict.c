@@ -174,7 +174,9 @@ u32 far_evict_turn(void *arg)
 	u32 busy;
 
 	while (!__atomic_load_n(&f->stopping, __ATOMIC_RELAXED)) {
-		if (!(f->store.nspare % TOGETHER))
+		/* puts go together, but not while somebody waits for a frame, or they cannot */
+		if (!(f->store.nspare % TOGETHER) || !far_free_frames(f) ||
+		    rmr_now_ms() < f->full_until)
 			collect(f, 0);
 		busy = FAR_DEPTH - f->store.nspare;
 		page = FAR_NONE;

@@ -101,17 +101,6 @@ bool rmr_lane_broken(const struct rmr_lane *lane)
 	       lane->conn[1].down;
 }
 
-bool rmr_lane_progress(struct rmr_lane *lane)
-{
-	bool progress;
-
-	pthread_mutex_lock(&lane->lock);
-	progress = TAILQ_EMPTY(&lane->posted) || lane->seen != lane->completed;
-	lane->seen = lane->completed;
-	pthread_mutex_unlock(&lane->lock);
-	return progress;
-}
-
 /* ---- posting and polling ---- */
 
 static void fail(struct rmr_lane *lane)
@@ -221,6 +210,39 @@ static void lane_poll(struct rmr_lane *lane, const struct rmr_port *self, struct
 	TAILQ_CONCAT(done, &batch, link);
 }
 
+bool rmr_lane_progress(struct rmr_lane *lane)
+{
+	struct rmr_wrs none = TAILQ_HEAD_INITIALIZER(none);
+	bool progress, busy;
+
+	/* what has ended counts even if its owner does not look, and nothing is held for long */
+	lane_poll(lane, NULL, &none);
+	pthread_mutex_lock(&lane->lock);
+	if (lane->open) {
+		push(lane, false);
+		push(lane, true);
+	}
+	busy = !TAILQ_EMPTY(&lane->posted);
+	progress = !busy || !lane->seen_busy || lane->seen != lane->completed;
+	lane->seen = lane->completed;
+	lane->seen_busy = busy;
+	pthread_mutex_unlock(&lane->lock);
+	return progress;
+}
+
+/* Those were never sent, and shall not be any more; lane.lock held. */
+static void drop_held(struct rmr_lane *lane, struct rmr_wrs *done)
+{
+	u32 i, write;
+
+	for (write = 0; write < 2; write++) {
+		for (i = 0; i < lane->nheld[write]; i++)
+			ended(lane, (struct rmr_wr *)(uintptr_t)lane->held[write][i].id,
+			      -ECONNABORTED, done);
+		lane->nheld[write] = 0;
+	}
+}
+
 void rmr_lane_close(struct rmr_lane *lane)
 {
 	struct rmr_wrs done = TAILQ_HEAD_INITIALIZER(done);
@@ -230,8 +252,7 @@ void rmr_lane_close(struct rmr_lane *lane)
 	pthread_mutex_lock(&lane->lock);
 	was_open = lane->open;
 	lane->open = false;
-	push(lane, false); /* or they would never end */
-	push(lane, true);
+	drop_held(lane, &done);
 	pthread_mutex_unlock(&lane->lock);
 	if (!was_open)
 		return;

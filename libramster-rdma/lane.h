@@ -45,7 +45,8 @@ struct rmr_lane {
 	/* [write] Of these, what the device has not been told of: see rmr_port_hold(). */
 	struct rmr_transfer held[2][RMR_TRANSFERS];
 	u32 nheld[2];
-	u64 completed, seen;
+	u64 completed, seen; /* seen: at the last rmr_lane_progress() */
+	bool seen_busy;
 	/*
 	 * A request has failed while it is open: what it wrote may still be on its way. Called
 	 * before anybody learns of that, with lane.lock held.
@@ -66,7 +67,7 @@ int rmr_lane_open(struct rmr_lane *lane, struct rmr_cm *cm, struct rmr_conn_para
 void rmr_lane_close(struct rmr_lane *lane);
 /* Is it of no use any more? For the thread that opened it. */
 bool rmr_lane_broken(const struct rmr_lane *lane);
-/* False: something is posted and nothing has ended since the last call. */
+/* False: something is posted, as at the last call, and nothing has ended since. */
 bool rmr_lane_progress(struct rmr_lane *lane);
 
 /*

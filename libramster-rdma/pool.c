@@ -119,6 +119,9 @@ void rmr_buf_unregister(struct rmr_buf *buf)
 
 /* ---- calls that wait ---- */
 
+/* To tell the device of larger pages costs nothing beside what it does with them. */
+#define HOLD_BYTES 16384u
+
 static bool contains(const struct rmr_mem *m, const u8 *addr, u32 len)
 {
 	return addr >= m->addr && len <= m->len && addr - m->addr <= (ptrdiff_t)(m->len - len);
@@ -151,7 +154,7 @@ static int run_batch(struct rmr_thread *t, enum rmr_verb verb, struct rmr_pool *
 	int err = 0;
 	size_t i;
 
-	if (n > 1)
+	if (n > 1 && pool->page_bytes <= HOLD_BYTES)
 		rmr_port_hold(&t->caller.port);
 	for (i = 0; i < n; i++) {
 		op = &t->ops[i];

@@ -12,6 +12,8 @@
 #include "context.h"
 
 #define DEPTH_MAX 4096
+/* Polls between two looks at what else there is to do. */
+#define LOOK_SPINS 64
 
 struct rmr_queue {
 	struct rmr_caller caller;
@@ -135,7 +137,7 @@ int rmr_queue_spin(struct rmr_queue *q, struct rmr_done *done, int max, bool (*l
 	if (!rmr_io_may_spin(&q->caller))
 		return 0;
 	for (;;) {
-		for (i = 0; i < RMR_SPINS; i++) {
+		for (i = 0; i < (look ? LOOK_SPINS : RMR_SPINS); i++) {
 			n = rmr_queue_poll(q, done, max);
 			if (n || !q->busy) {
 				rmr_io_spun(&q->caller, false);

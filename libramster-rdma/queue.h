@@ -11,7 +11,7 @@
 
 /*
  * As rmr_queue_poll(), until something has ended, poll_us has passed, or look(), if there is
- * one, says that it has found other work (-EINTR); it is asked every RMR_SPINS polls. 0 at once
+ * one, says that it has found other work (-EINTR); it is asked every few polls. 0 at once
  * where polling has been in vain lately, or poll_us is 0.
  */
 int rmr_queue_spin(struct rmr_queue *q, struct rmr_done *done, int max, bool (*look)(void *arg),

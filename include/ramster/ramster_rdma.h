@@ -135,8 +135,9 @@ int rmr_queue_put(struct rmr_queue *queue, struct rmr_pool *pool, const struct r
 int rmr_queue_get(struct rmr_queue *queue, struct rmr_pool *pool, const struct rmr_page *page,
 		  void *tag);
 /*
- * Calls that are started from here on go together, 16 at a time at most, which costs less than
- * one by one: the last of them when the queue is next polled, waited for, or armed.
+ * Calls that are started from here on, until the queue is next polled, waited for or armed, go
+ * together, 16 at a time at most, which costs less than one by one. The last of them go with that
+ * poll, wait or arm, and it must come soon: not before does anything happen to them.
  */
 void rmr_queue_batch(struct rmr_queue *queue);
 /* Up to max ends of calls, without waiting; returns how many. */
