@@ -25,9 +25,6 @@
 #define STREAM 1360	   /* bytes of each stream: three are a page but for 16 bytes */
 
 static u32 tables[8][256]; /* of a byte, so many zero bytes after */
-static u32 later[4][256];  /* STREAM zero bytes after, by byte of the value */
-static u64 fold_by[3][2];  /* for 2048, 512 and 128 bits: high and low half of a lane */
-static bool has_sse, has_wide;
 static pthread_once_t once = PTHREAD_ONCE_INIT;
 
 static u32 update_byte(u32 crc, u8 byte)
@@ -53,6 +50,22 @@ static u32 update_eight(u32 crc, const u8 *p)
 	return crc;
 }
 
+static u32 crc_tables(u32 crc, const u8 *p, size_t len)
+{
+	for (; len >= 8; len -= 8, p += 8)
+		crc = update_eight(crc, p);
+	while (len--)
+		crc = update_byte(crc, *p++);
+	return crc;
+}
+
+#ifdef __x86_64__
+#include <immintrin.h>
+
+static u32 later[4][256]; /* STREAM zero bytes after, by byte of the value */
+static u64 fold_by[3][2]; /* for 2048, 512 and 128 bits: high and low half of a lane */
+static bool has_sse, has_wide;
+
 /* x^n mod P, its bits reversed as all here, and by one place to the left: clmul wants it so */
 static u64 power(u32 n)
 {
@@ -61,6 +74,20 @@ static u64 power(u32 n)
 	while (n--)
 		x = x & 1 ? x >> 1 ^ POLY : x >> 1;
 	return (u64)x << 1;
+}
+
+static void init_later(void)
+{
+	u32 i, k, n, crc;
+
+	for (k = 0; k < 4; k++) {
+		for (i = 0; i < 256; i++) {
+			crc = i << 8 * k;
+			for (n = 0; n < STREAM; n++)
+				crc = update_byte(crc, 0);
+			later[k][i] = crc;
+		}
+	}
 }
 
 static void init_folding(void)
@@ -73,18 +100,6 @@ static void init_folding(void)
 		fold_by[i][1] = power(bits[i] - 32);
 	}
 }
-
-static u32 crc_tables(u32 crc, const u8 *p, size_t len)
-{
-	for (; len >= 8; len -= 8, p += 8)
-		crc = update_eight(crc, p);
-	while (len--)
-		crc = update_byte(crc, *p++);
-	return crc;
-}
-
-#ifdef __x86_64__
-#include <immintrin.h>
 
 static u32 shift(u64 crc)
 {
@@ -163,7 +178,7 @@ WIDE static u32 crc_wide(const u8 *p, size_t len)
 
 static void init_tables(void)
 {
-	u32 i, k, n, crc;
+	u32 i, k, crc;
 
 	for (i = 0; i < 256; i++) {
 		crc = i;
@@ -174,14 +189,6 @@ static void init_tables(void)
 	for (k = 1; k < 8; k++)
 		for (i = 0; i < 256; i++)
 			tables[k][i] = update_byte(tables[k - 1][i], 0);
-	for (k = 0; k < 4; k++) {
-		for (i = 0; i < 256; i++) {
-			crc = i << 8 * k;
-			for (n = 0; n < STREAM; n++)
-				crc = update_byte(crc, 0);
-			later[k][i] = crc;
-		}
-	}
 }
 
 #ifdef __x86_64__
@@ -210,6 +217,7 @@ static void init(void)
 {
 	init_tables();
 #ifdef __x86_64__
+	init_later();
 	has_sse = __builtin_cpu_supports("sse4.2") && time_of(crc_sse) < time_of(crc_tables);
 	has_wide = has_sse && __builtin_cpu_supports("avx512f") &&
 		   __builtin_cpu_supports("vpclmulqdq") && __builtin_cpu_supports("pclmul");

@@ -383,10 +383,21 @@ static void test_ztier(void)
 	CU_ASSERT(!rmr_ztier_bytes(&z));
 }
 
+/* Bit by bit, as it is defined. */
+static u32 crc_of(const u8 *p, size_t len)
+{
+	u32 crc = ~0u, i;
+
+	for (; len; len--, p++)
+		for (crc ^= *p, i = 0; i < 8; i++)
+			crc = crc & 1 ? crc >> 1 ^ 0x82f63b78u : crc >> 1;
+	return crc;
+}
+
 static void test_crc32c(void)
 {
 	static u8 data[65536 + 8];
-	u32 i;
+	u32 i, crc;
 
 	/* iSCSI's test vectors (RFC 3720, B.4), which invert the end */
 	CU_ASSERT(~rmr_crc32c(data, 32) == 0x8a9136aau);
@@ -401,7 +412,9 @@ static void test_crc32c(void)
 	for (i = 0; i < 200; i++) {
 		size_t len = unit_below(65536 / 8 + 1) * 8u, at = unit_below(8);
 
-		CU_ASSERT(rmr_crc32c(data + at, len) == rmr_crc32c_table(data + at, len));
+		crc = crc_of(data + at, len);
+		CU_ASSERT(rmr_crc32c(data + at, len) == crc);
+		CU_ASSERT(rmr_crc32c_table(data + at, len) == crc);
 	}
 }
 
