@@ -388,7 +388,14 @@ static void test_queue(void)
 		       !holds(memory + 2 * PAGE, PAGE, 6, 0, 2 * i + 1);
 	}
 	check(!bad, "of two puts under way the later one counts, %d wrong", bad);
+	/* what is held when the queue goes still counts */
+	rmr_queue_batch(q);
+	fill(memory, PAGE, 6, 1, 0);
+	page = (struct rmr_page){ 6, 1, memory, buf, 0 };
+	bad = rmr_queue_put(q, pool, &page, NULL);
 	rmr_queue_destroy(q);
+	check(!bad && !rmr_get(pool, 6, 1, memory + PAGE) && holds(memory + PAGE, PAGE, 6, 1, 0),
+	      "a put under way when its queue is destroyed");
 	rmr_buf_unregister(buf);
 	rmr_close(r);
 	free(memory);
@@ -401,11 +408,30 @@ struct worker {
 	pthread_t thread;
 	uint64_t object;
 	unsigned int pages, flags;
-	bool patient;	  /* errors are counted, not complained of */
-	const bool *stop; /* atomic */
+	bool patient;		 /* errors are counted, not complained of */
+	const bool *stop;	 /* atomic */
+	struct rmr_queue *queue; /* NULL: calls that wait */
 	uint64_t gets, puts, misses, lost, wrong, failed;
 	double longest;
 };
+
+/* One call that waits, or one of a queue, held until it is waited for. */
+static int call(struct worker *w, bool put, uint64_t i, void *page)
+{
+	const struct rmr_page p = { .object = w->object, .index = i, .addr = page };
+	struct rmr_done done;
+	int err;
+
+	if (!w->queue)
+		return put ? rmr_put(w->pool, w->object, i, page) :
+			     rmr_get(w->pool, w->object, i, page);
+	rmr_queue_batch(w->queue);
+	err = put ? rmr_queue_put(w->queue, w->pool, &p, NULL) :
+		    rmr_queue_get(w->queue, w->pool, &p, NULL);
+	while (!err && !rmr_queue_wait(w->queue, &done, 1, 1000))
+		;
+	return err ? err : done.result;
+}
 
 /* Puts and gets at random; knows what each page must hold. */
 static void *work(void *arg)
@@ -422,13 +448,13 @@ static void *work(void *arg)
 		began = now();
 		if (!version[i] || seed >> 60 < 5) {
 			fill(page, PAGE, w->object, i, version[i] / 2 + 1);
-			err = rmr_put(w->pool, w->object, i, page);
+			err = call(w, true, i, page);
 			/* odd: not there */
 			version[i] = (version[i] / 2 + 1) * 2 + !!err;
 			w->puts++;
 			w->failed += err != 0;
 		} else {
-			err = rmr_get(w->pool, w->object, i, page);
+			err = call(w, false, i, page);
 			w->gets++;
 			if (err == -ENOENT && (w->flags & RMR_EPHEMERAL || version[i] & 1))
 				w->misses++;
@@ -506,12 +532,17 @@ static struct rmr *run_workers(int n, unsigned int pages, struct outcome *o)
 					.pages = pages,
 					.flags = i >= n / 2 ? RMR_EPHEMERAL : 0,
 					.stop = &stop };
+		if (i & 1)
+			check(!rmr_queue_create(r, 4, &w[i].queue), "a queue");
 		pthread_create(&w[i].thread, NULL, work, &w[i]);
 	}
 	wait_end();
 	__atomic_store_n(&stop, true, __ATOMIC_RELAXED);
-	for (i = 0; i < n; i++)
+	for (i = 0; i < n; i++) {
 		pthread_join(w[i].thread, NULL);
+		if (w[i].queue)
+			rmr_queue_destroy(w[i].queue);
+	}
 	sum_up(w, n / 2, kept);
 	sum_up(w + n / 2, n - n / 2, vanishing);
 	printf("# persistent: %lu gets, %lu puts, %lu lost, %lu puts failed; longest call %.3f s\n",
