@@ -100,6 +100,8 @@ void perf_check_content(struct perf_worker *w, const void *memory, uint32_t page
 
 /* Put all pages; returns when all lie with donors. 0 or a negative errno. */
 int perf_fill(struct perf_run *run);
+/* Returns when none of what was put lies here. 0, or -ENOSPC after a minute. */
+int perf_wait_remote(struct perf_run *run);
 /* Warm up, measure, wait for the end. run->failed tells how it went. */
 void perf_measure(struct perf_run *run);
 /* Get every page once and compare; run->failed as above. */

@@ -34,9 +34,7 @@ static void on_sigbus(int number)
 	static const char words[] = "ramster-perf: a page of far memory is lost with its donor\n";
 
 	(void)number;
-	if (write(STDERR_FILENO, words, sizeof(words) - 1) < 0)
-		_exit(1);
-	_exit(1);
+	_exit(write(STDERR_FILENO, words, sizeof(words) - 1) < 0 ? 2 : 1);
 }
 
 int perf_far_open(struct perf_run *run)
@@ -59,7 +57,7 @@ int perf_far_open(struct perf_run *run)
 	}
 	for (w = run->workers; w < run->workers + test->threads; w++)
 		settle(w);
-	return atomic_load(&run->stop) ? -EINTR : 0;
+	return atomic_load(&run->stop) ? -EINTR : perf_wait_remote(run);
 }
 
 void perf_far_close(struct perf_run *run)

@@ -351,15 +351,14 @@ void perf_measure(struct perf_run *run)
 /* ---- before and after ---- */
 
 /* Pages that were put before there was room are compressed; the library ships them by and by. */
-static int wait_until_remote(struct perf_run *run)
+int perf_wait_remote(struct perf_run *run)
 {
-	uint64_t all = run->pages * run->test->threads;
 	double until = perf_seconds() + FILL_SECONDS;
 	struct rmr_stats s;
 
 	for (;;) {
 		rmr_stats(run->fabric, &s, sizeof(s));
-		if (s.remote_pages >= all)
+		if (!s.zstd_pages)
 			return 0;
 		if (perf_seconds() > until)
 			return -ENOSPC;
@@ -386,7 +385,7 @@ int perf_fill(struct perf_run *run)
 			perf_write_content(w, w->memory + i * run->test->page_bytes,
 					   i % run->pages);
 	}
-	return atomic_load(&run->stop) ? -EINTR : wait_until_remote(run);
+	return atomic_load(&run->stop) ? -EINTR : perf_wait_remote(run);
 }
 
 void perf_verify_all(struct perf_run *run)
