@@ -56,8 +56,10 @@ def main():
     args = parser.parse_args()
     first, second = (json.loads(run.read_text(encoding="utf-8"))["parts"] for run in args.runs)
     apart, all_compared = [], 0
+    for part in sorted(first.keys() ^ second.keys()):
+        print(f"only in one of them: {part}")
     print("| part | figures | agree |\n|---|---|---|")
-    for part in first.keys() & second.keys():
+    for part in sorted(first.keys() & second.keys()):
         one, two = series(first[part]), series(second[part])
         both = sorted(one.keys() & two.keys(), key=str)
         bad = [path for path in both
@@ -70,7 +72,7 @@ def main():
         print(f"{factor:.2f} × apart: {part}: {' / '.join(map(str, path))}: "
               f"{spread(one, 2)}, {spread(two, 2)}")
     print(f"{all_compared - len(apart)} of {all_compared} agree")
-    return 1 if 100 * len(apart) > args.tolerate * all_compared else 0
+    return 1 if not all_compared or 100 * len(apart) > args.tolerate * all_compared else 0
 
 
 if __name__ == "__main__":
