@@ -5,9 +5,10 @@
  * far-client DONORS TEST [name=number...]
  *
  * Options: size, limit (MiB), threads (of the test), brings (of the library), seconds, count,
- * timeout (ms), slab (MiB), seed, poll (us).
+ * timeout (ms), slab (MiB), seed, poll (us), raw (port).
  * Tests: verify, counters, advice, system, lost, bench. Checks are lines "ok - ..." and
- * "not ok - ..."; the exit code is 1 if one is not ok.
+ * "not ok - ..."; the exit code is 1 if one is not ok. "raw" is what bench compares with: it
+ * lets one bench read its memory by verbs alone.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -24,6 +25,8 @@
 
 #include <ramster/ramster_rdma.h>
 
+#include "raw_read.h"
+
 #define PAGE	4096u
 #define WORDS	(PAGE / 8)
 #define MIB	(1ull << 20)
@@ -35,9 +38,10 @@ static struct {
 } options[] = {
 	{ "size", 16 },	   { "limit", 4 },    { "threads", 4 },	    { "brings", 2 },
 	{ "seconds", 10 }, { "count", 2000 }, { "timeout", 20000 }, { "slab", 2 },
-	{ "seed", 1 },	   { "poll", 200 },
+	{ "seed", 1 },	   { "poll", 200 },   { "raw", 7979 },
 };
 
+static const char *donors;
 static struct rmr *fabric;
 static struct rmr_far *far;
 static uint8_t *base;
@@ -220,7 +224,7 @@ static void on_lost(void *arg, void *addr, int error)
 		printf("# the first lost page: %s\n", strerror(-error));
 }
 
-static void open_all(const char *donors)
+static void open_all(void)
 {
 	struct rmr_far_options far_options;
 	struct rmr_options o;
@@ -526,9 +530,9 @@ static int by_value(const void *a, const void *b)
 
 static volatile uint64_t sink;
 
-enum kind { REMOTE, LOCAL, GET, KINDS };
+enum kind { REMOTE, LOCAL, GET, RAW, KINDS };
 
-static const char *const kinds[] = { "remote", "local", "get" };
+static const char *const kinds[] = { "remote", "local", "get", "raw" };
 
 /*
  * What a read of a random page took, us; 0: it was here. Even pages lie on the donor. Odd ones
@@ -582,18 +586,28 @@ static double time_get(uint64_t *state)
 	return (now() - start) * 1e6;
 }
 
-/* count of each of n kinds in turns; JSON of what they took, each name followed by suffix. */
-static void bench_kinds(const enum kind *order, int n, const char *suffix)
+static struct raw *raw;
+
+static double time_raw(void)
+{
+	double start = now();
+
+	raw_read(raw);
+	return (now() - start) * 1e6;
+}
+
+/* count times n kinds in turns; JSON of what they took, each name followed by suffix. */
+static void bench_kinds(const enum kind *order, uint64_t n, const char *suffix)
 {
 	uint64_t count = option("count"), state = option("seed"), i, ntook[KINDS] = {};
 	double *took[KINDS] = {}, us;
 	enum kind k;
 
 	for (k = 0; k < KINDS; k++)
-		took[k] = malloc(count * sizeof(double));
-	for (i = 0; i < count * (uint64_t)n; i++) {
-		k = order[i % (uint64_t)n];
-		us = k == GET ? time_get(&state) : time_fault(&state, k);
+		took[k] = malloc(count * n * sizeof(double));
+	for (i = 0; i < count * n; i++) {
+		k = order[i % n];
+		us = k == RAW ? time_raw() : k == GET ? time_get(&state) : time_fault(&state, k);
 		if (us)
 			took[k][ntook[k]++] = us;
 	}
@@ -625,8 +639,9 @@ static void bench_rate(const char *name, bool random)
 
 static void test_bench(void)
 {
-	static const enum kind turns[] = { REMOTE, LOCAL, GET };
-	static const enum kind local = LOCAL, get = GET;
+	/* what needs the wire comes after what does not: so all of them find the same in the caches */
+	static const enum kind turns[] = { REMOTE, LOCAL, GET, LOCAL, RAW, LOCAL };
+	static const enum kind alone[] = { LOCAL, GET, RAW };
 	uint64_t page, i;
 
 	fill_all();
@@ -636,9 +651,11 @@ static void test_bench(void)
 	for (page = 0; page < pages; page++) /* none that is here now was written since it came */
 		sink = page_at(page)[0];
 	open_gets();
-	bench_kinds(turns, 3, "");
-	bench_kinds(&local, 1, "_alone");
-	bench_kinds(&get, 1, "_alone");
+	raw = raw_open(donors, (uint16_t)option("raw"), !option("poll"));
+	bench_kinds(turns, 6, "");
+	for (i = 0; i < 3; i++)
+		bench_kinds(&alone[i], 1, "_alone");
+	raw_close(raw);
 	close_gets();
 	for (page = 0; page < pages; page += 2)
 		compare(page);
@@ -686,7 +703,10 @@ int main(int argc, char **argv)
 	}
 	setvbuf(stdout, NULL, _IOLBF, 0);
 	read_options(argc, argv);
-	open_all(argv[1]);
+	if (!strcmp(argv[2], "raw"))
+		raw_serve((uint16_t)option("raw"));
+	donors = argv[1];
+	open_all();
 	for (i = 0; i < sizeof(tests) / sizeof(tests[0]); i++) {
 		if (!strcmp(argv[2], tests[i].name))
 			tests[i].run();

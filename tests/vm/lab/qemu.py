@@ -7,6 +7,7 @@ the host, is at /share in the guest. A machine never outlives this process.
 """
 import atexit
 import base64
+import contextlib
 import itertools
 import os
 import re
@@ -332,7 +333,8 @@ class Machine:
         """Give it a CPU of its own and precedence there, for measurements. Needs root."""
         cpus = sorted(os.sched_getaffinity(0))
         for thread in Path(f"/proc/{self._process.pid}/task").iterdir():
-            os.sched_setaffinity(int(thread.name), [cpus[self._number % len(cpus)]])
+            with contextlib.suppress(ProcessLookupError):   # a worker that has just ended
+                os.sched_setaffinity(int(thread.name), [cpus[self._number % len(cpus)]])
         group = Path(f"/proc/{self._process.pid}/autogroup")
         if group.exists():  # its session's; where there is none, so is nobody else's
             group.write_text("-20", encoding="ascii")
