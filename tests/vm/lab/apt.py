@@ -19,9 +19,9 @@ class AptError(RuntimeError):
     """A package or a mirror could not be had."""
 
 
-def _run(*command):
+def _run(*command, **how):
     done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-                          check=False)
+                          check=False, **how)
     if done.returncode:
         raise AptError(f"{' '.join(command[:1] + command[-2:])} failed:\n{done.stderr.strip()}")
     return done.stdout
@@ -72,40 +72,41 @@ class Release:
                          f"-oDir::Etc::SourceParts={self._dir}/empty",
                          "-oDir::State::Status=/dev/null", "-oAPT::Sandbox::User=root"]
 
+    def _apt(self, tool, *arguments, **how):
+        """Run a tool of apt; one at a time, for they refuse to share their lists."""
+        with cache.lock(f"apt-{self.name}"):
+            return _run(tool, *self._options, *arguments, **how)
+
     def update(self):
         """Fetch the package lists anew."""
         self._list.write_text("\n".join(sources(self.name)) + "\n", encoding="ascii")
         cache.say(f"fetching package lists of {self.name}")
-        _run("apt-get", *self._options, "-qq", "update")
+        self._apt("apt-get", "-qq", "update")
 
     def names(self, pattern):
         """Package names that match the regular expression as a whole."""
-        names = _run("apt-cache", *self._options, "pkgnames").split()
+        names = self._apt("apt-cache", "pkgnames").split()
         return [name for name in names if re.fullmatch(pattern, name)]
 
     def closure(self, *packages):
         """Names of the packages and of all they depend on."""
-        text = _run("apt-cache", *self._options, "depends", "--recurse", "--no-recommends",
+        text = self._apt("apt-cache", "depends", "--recurse", "--no-recommends",
                     "--no-suggests", "--no-conflicts", "--no-breaks", "--no-replaces",
                     "--no-enhances", *packages)
         return [line for line in text.splitlines() if re.match(r"[a-z0-9]", line)]
 
     def version(self, package):
         """The newest version of a package."""
-        text = _run("apt-cache", *self._options, "show", "--no-all-versions", package)
+        text = self._apt("apt-cache", "show", "--no-all-versions", package)
         return re.search(r"^Version: (\S+)", text, re.M).group(1)
 
     def download(self, packages, directory):
         """Fetch packages, a dict of name to version, into a directory."""
         wanted = [f"{name}={version}" for name, version in packages.items()]
-        uris = _run("apt-get", *self._options, "--print-uris", "download", *wanted)
+        uris = self._apt("apt-get", "--print-uris", "download", *wanted)
         size = sum(int(line.split()[2]) for line in uris.splitlines() if line.startswith("'"))
         cache.say(f"downloading {len(wanted)} packages of {self.name}, {size >> 20} MiB")
-        command = ["apt-get", *self._options, "-qq", "download", *wanted]
-        done = subprocess.run(command, cwd=directory, stdout=subprocess.PIPE,
-                              stderr=subprocess.STDOUT, text=True, check=False)
-        if done.returncode:
-            raise AptError(f"download from {self.name} failed:\n{done.stdout.strip()}")
+        self._apt("apt-get", "-qq", "download", *wanted, cwd=directory)
 
 
 def unpack(directory, target):

@@ -45,7 +45,8 @@ def say(text):
 
 
 @contextmanager
-def _lock(name):
+def lock(name):
+    """One process at a time; the others wait."""
     with open(root() / f".{name}.lock", "w", encoding="ascii") as f:
         fcntl.flock(f, fcntl.LOCK_EX)
         yield
@@ -84,7 +85,7 @@ def entry(name, inputs, build, files):
     path = root() / f"{name}-{digest(*inputs)[:16]}"
     if path in _verified:
         return path
-    with _lock(name):
+    with lock(name):
         if path.exists() and not _intact(path):
             say(f"{path.name} is damaged: building it again")
             shutil.rmtree(path)
