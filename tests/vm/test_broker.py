@@ -19,6 +19,7 @@ from pathlib import Path
 
 from lab import scenario, uml_node
 
+COST = 55
 PROGRAMS = scenario.build_directory() / "rdma-broker"
 SOCKET = "/run/ramster/ramsterd.sock"
 CTL = f"{PROGRAMS}/ramsterctl"

@@ -19,6 +19,7 @@ from pathlib import Path
 
 from lab import qemu
 
+COST = 70
 TREE = Path(__file__).resolve().parents[2]
 PLAIN = TREE / os.environ.get("RAMSTER_BUILD", "build")
 BUILD = TREE / os.environ.get("RAMSTER_SAN_BUILD", PLAIN / "san")

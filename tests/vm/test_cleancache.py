@@ -19,6 +19,7 @@ import re
 from lab import fabric
 from lab.scenario import expect, run, say, wait_during, wait_for
 
+COST = 30
 CASES = ("ext4", "btrfs", "filter", "coherence", "yields", "faults")
 MKFS = {"ext4": "mkfs.ext4 -q -b 4096", "btrfs": "mkfs.btrfs -q -d single -m single"}
 # not 2, of inodes: with its inode a file leaves cleancache too

@@ -13,6 +13,7 @@ import re
 from lab import fabric
 from lab.scenario import MIB, expect, run, say, wait_during, wait_for
 
+COST = 60
 CASES = ("61", "uml")
 KILLS = {"61": 3, "uml": 20}
 DONATE = "96M"

@@ -20,6 +20,7 @@ from lab import fabric, scenario
 from lab.modules import TREE
 from lab.scenario import MIB, expect, run, say, wait_during
 
+COST = 250
 CASES = ("61", "612")
 DONATE = "64M"
 CLIENT = "LD_LIBRARY_PATH=/share/far /share/far/far-client"

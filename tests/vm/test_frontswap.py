@@ -21,6 +21,7 @@ import time
 from lab import fabric
 from lab.scenario import SYSFS, expect, run, say, wait_during, wait_for
 
+COST = 35
 CASES = ("uml", "writethrough-uml", "late-uml", "exclusive-uml", "full-uml", "510")
 SECONDS = 30            # for swapoff, whatever happened to the donor
 KEPT = 64               # freed swap slots wait in a per-CPU cache for so many to come together

@@ -16,6 +16,7 @@ import time
 
 from lab import scenario, uml_node
 
+COST = 60
 BUILD = scenario.build_directory()
 # how the programs are called; test_library_sanitized.py has them elsewhere
 DAEMON = f"{BUILD}/rdma-broker/ramsterd"

@@ -17,6 +17,7 @@ import test_library
 from lab import qemu, scenario
 from lab.modules import TREE
 
+COST = 120
 CASES = ("asan", "tsan")
 FLAGS = {"asan": "-fsanitize=address,undefined -fno-sanitize-recover=all",
          "tsan": "-fsanitize=thread"}

@@ -17,6 +17,7 @@ Usage: test_shared.py [CASE...]
 from lab import fabric
 from lab.scenario import SYSFS, expect, run, say, wait_during, wait_for
 
+COST = 40
 CASES = ("pages", "faults", "content")
 UUID = "5ca1ab1e-0000-4000-8000-00000000cafe"
 MIB = 32            # of the file

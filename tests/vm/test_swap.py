@@ -13,6 +13,7 @@ import re
 from lab import fabric
 from lab.scenario import MIB, expect, run, say, wait_during, wait_for
 
+COST = 60
 CASES = ("510", "61", "612", "72")
 ON_DONOR = 24 * MIB     # must have lain there
 RSS_SLACK = 4 * MIB     # of ramsterd: what it allocates for its own use
