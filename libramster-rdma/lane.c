@@ -120,6 +120,12 @@ static void push(struct rmr_lane *lane, bool write)
 		fail(lane);
 }
 
+static void push_all(struct rmr_lane *lane)
+{
+	push(lane, false);
+	push(lane, true);
+}
+
 int rmr_lane_post(struct rmr_lane *lane, struct rmr_wr *wr, struct rmr_transfer *t,
 		  struct rmr_devices *devices, struct rmr_mem *mem)
 {
@@ -218,10 +224,8 @@ bool rmr_lane_progress(struct rmr_lane *lane)
 	/* what has ended counts even if its owner does not look, and nothing is held for long */
 	lane_poll(lane, NULL, &none);
 	pthread_mutex_lock(&lane->lock);
-	if (lane->open) {
-		push(lane, false);
-		push(lane, true);
-	}
+	if (lane->open)
+		push_all(lane);
 	busy = !TAILQ_EMPTY(&lane->posted);
 	progress = !busy || !lane->seen_busy || lane->seen != lane->completed;
 	lane->seen = lane->completed;
@@ -385,8 +389,7 @@ void rmr_port_push(struct rmr_port *port)
 		if (!use->n)
 			continue;
 		pthread_mutex_lock(&use->lane->lock);
-		push(use->lane, false);
-		push(use->lane, true);
+		push_all(use->lane);
 		pthread_mutex_unlock(&use->lane->lock);
 	}
 }
