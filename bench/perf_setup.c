@@ -61,15 +61,16 @@ static int make_worker(struct perf_run *run, uint32_t number)
 
 	w->run = run;
 	w->number = number;
-	if (run->memory)
-		w->memory = run->memory + number * test->depth * test->page_bytes;
 	w->version = calloc(run->pages, sizeof(*w->version));
 	w->spare = calloc(test->depth, sizeof(*w->spare));
 	w->calls = calloc(test->depth, sizeof(*w->calls));
 	if (!w->version || !w->spare || !w->calls)
 		return -ENOMEM;
-	for (i = 0; run->memory && i < test->depth; i++)
-		w->spare[w->spares++] = w->memory + i * test->page_bytes;
+	if (run->memory) { /* far memory has its own */
+		w->memory = run->memory + number * test->depth * test->page_bytes;
+		for (i = 0; i < test->depth; i++)
+			w->spare[w->spares++] = w->memory + i * test->page_bytes;
+	}
 	return test->latency ? 0 : rmr_queue_create(run->fabric, test->depth, &w->queue);
 }
 
