@@ -91,8 +91,8 @@ class Release:
     def closure(self, *packages):
         """Names of the packages and of all they depend on."""
         text = self._apt("apt-cache", "depends", "--recurse", "--no-recommends",
-                    "--no-suggests", "--no-conflicts", "--no-breaks", "--no-replaces",
-                    "--no-enhances", *packages)
+                         "--no-suggests", "--no-conflicts", "--no-breaks", "--no-replaces",
+                         "--no-enhances", *packages)
         return [line for line in text.splitlines() if re.match(r"[a-z0-9]", line)]
 
     def version(self, package):
