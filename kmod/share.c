@@ -72,8 +72,12 @@ struct rmk_share {
 	bool flush_all;
 	u32 serial, flushed; /* sent, answered */
 
+	/*
+	 * To put into, a ring. The oldest goes first: a donor that sees more than
+	 * RMB_HOLD_MAX of its runs begun and not filled gives no other.
+	 */
 	u32 slot[MAX_SLOTS];
-	u32 nslots;
+	u32 first_slot, nslots;
 	bool asked;
 	unsigned long no_slots_until;
 };
@@ -173,7 +177,9 @@ int rmk_share_take_slot(struct rmk_share *share, u32 *slot)
 
 	spin_lock_irq(&share->all->lock);
 	if (share->nslots) {
-		*slot = share->slot[--share->nslots];
+		*slot = share->slot[share->first_slot];
+		share->first_slot = (share->first_slot + 1) % MAX_SLOTS;
+		share->nslots--;
 		err = 0;
 	} else if (share->asked || time_after(jiffies, share->no_slots_until)) {
 		err = -EAGAIN;
@@ -185,8 +191,11 @@ int rmk_share_take_slot(struct rmk_share *share, u32 *slot)
 void rmk_share_return_slot(struct rmk_share *share, u32 slot)
 {
 	spin_lock_irq(&share->all->lock);
-	if (share->state == JOINED && share->nslots < MAX_SLOTS)
-		share->slot[share->nslots++] = slot;
+	if (share->state == JOINED && share->nslots < MAX_SLOTS) {
+		share->first_slot = (share->first_slot + MAX_SLOTS - 1) % MAX_SLOTS;
+		share->slot[share->first_slot] = slot;
+		share->nslots++;
+	}
 	spin_unlock_irq(&share->all->lock);
 }
 
@@ -329,7 +338,8 @@ static void on_slots(struct rmk_share *share, const struct core_msg *msg)
 		share->no_slots_until = jiffies + NO_SLOTS_PAUSE;
 	for (i = 0; i < msg->slots.count && share->nslots < MAX_SLOTS; i++)
 		if (msg->slots.first + i < share->view.slots)
-			share->slot[share->nslots++] = msg->slots.first + i;
+			share->slot[(share->first_slot + share->nslots++) % MAX_SLOTS] =
+				msg->slots.first + i;
 }
 
 static u32 number_of(const struct core_msg *msg)
