@@ -45,12 +45,20 @@ def device_writes(fabric):
     return int(fabric.borrowers[0].check(f"cat /sys/block/{Path(DISK).name}/stat").split()[4])
 
 
-def run(fabric, name, device, options):
+class Front(compare_swap.Swap):
+    """The program on a front of the module, whose statistics count what this kernel does not."""
+
+    def moved(self):
+        names = ("reads", "writes") if self.name == "block" else (
+            "frontswap_loads", "frontswap_stores")
+        return [self.fabric.sysfs(name) for name in names]
+
+
+def run(way):
     """One run of the program through a front: its figures."""
+    fabric, name = way.fabric, way.name
     stores, writes = fabric.sysfs("frontswap_stores"), device_writes(fabric)
-    fabric.swapon(device=device, page_cluster=0)
-    figures = compare_swap.swaptest(fabric, device, options)
-    fabric.swapoff(device=device)
+    figures = way.turn(link="vec0")
     stores, writes = fabric.sysfs("frontswap_stores") - stores, device_writes(fabric) - writes
     if bool(stores) != (name != "block"):
         raise SystemExit(f"{name}: {stores} pages went by frontswap")
@@ -63,16 +71,16 @@ def run(fabric, name, device, options):
 
 def boot(options, write_through):
     """One boot: pairs of runs, as {row: figures} of the block device and of frontswap."""
-    rows = [("block", "/dev/ramster0"), ("write-through" if write_through else "frontswap", DISK)]
     with UmlFabric(donate=f"{3 * options.size}M", mem=3 * options.size + 256,
                    name="compare-fronts") as fabric:
+        ways = [Front(fabric, "block", "/dev/ramster0", options),
+                Front(fabric, "write-through" if write_through else "frontswap", DISK, options)]
         fabric.borrowers[0].check(MAKE_DISK % (options.size * 2, DISK))
         for machine in fabric.machines:
             machine.favour()
         fabric.load_module(f"size={options.size * 2}M slab_size=8M frontswap=1 "
                            f"frontswap_writethrough={int(write_through)} {options.module}")
-        return [{name: run(fabric, name, device, options)
-                 for name, device in (rows[::-1] if turn % 2 else rows)}
+        return [{way.name: run(way) for way in (ways[::-1] if turn % 2 else ways)}
                 for turn in range(options.pairs)]
 
 
@@ -81,16 +89,16 @@ def report(pairs, options):
     lines = [f"UML 5.10, rxe, {options.size} MiB in a cgroup of {options.size // 2} MiB, "
              f"page-cluster 0, {options.repeat} × 2 boots, {options.pairs} pairs of runs in each",
              "",
-             "| swap through | faults/s, random | ÷ block, pair by pair | major fault p50, µs | "
-             "p99, µs | run, s |", "|---|---|---|---|---|---|"]
+             "| swap through | ÷ block, pair by pair | "
+             + " | ".join(what for what, _ in compare_swap.COLUMNS.values()) + " |",
+             "|---" * (len(compare_swap.COLUMNS) + 2) + "|"]
     ratios = {}
     for name in ("block", "frontswap", "write-through"):
         runs = [pair for pair in pairs if name in pair]
-        column = {key: [pair[name][key] for pair in runs] for key in runs[0][name]}
         ratios[name] = [pair[name]["faults"] / pair["block"]["faults"] for pair in runs]
-        ratio = "" if name == "block" else spread(ratios[name], 2)
-        lines.append(f"| {name} | {spread(column['faults'])} | {ratio} | {spread(column['p50'])} | "
-                     f"{spread(column['p99'])} | {spread(column['seconds'], 1)} |")
+        cells = ["" if name == "block" else spread(ratios[name], 2)]
+        cells += compare_swap.cells([pair[name] for pair in runs])
+        lines.append(f"| {name} | " + " | ".join(cells) + " |")
     ratio = statistics.median(ratios["frontswap"])
     met = ratio >= BAR
     lines += ["", f"faults/s, frontswap ÷ block: {ratio:.2f} (wanted ≥ {BAR}): "

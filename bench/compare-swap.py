@@ -6,11 +6,13 @@
       /dev/ramster0                                        ramsterd
       nvme-rdma, nvme-tcp                                  nvmet over RAM disks
       nbd                                                  nbd-server over a RAM disk
+      far memory of the library, no swap                   ramsterd
       zram with zstd, a disk, zswap with zstd over the disk: without the donor
 
 swaptest uses twice the memory of its cgroup, without readahead, so most random
 accesses fault. (With three times, or 48 MiB in 24, nvme-rdma at times has the
-whole cgroup under writeback and the kernel kills the program.) Devices take
+whole cgroup under writeback and the kernel kills the program.) On far memory it
+has no cgroup, but may have as much in RAM (tests/vm/swaptest_far.c). Devices take
 turns in one boot; the table shows the median of the repetitions and the range.
 Exit status 1: the bar is missed.
 """
@@ -28,6 +30,7 @@ sys.path.insert(0, str(TREE / "tests/vm"))
 import meter           # noqa: E402
 from lab import cache  # noqa: E402
 from lab.fabric import Fabric  # noqa: E402
+import test_far        # noqa: E402
 
 BAR = 1.3       # faults/s against nvme-rdma
 PAGE = 4096
@@ -89,9 +92,11 @@ DEVICES = {
     "zram": lambda ip: "modprobe zram && echo zstd >/sys/block/zram0/comp_algorithm && "
                        f"echo {DISK_MIB}M >/sys/block/zram0/disksize && echo /dev/zram0",
     "disk": lambda ip: "echo /dev/vdc",
+    "far memory": lambda ip: "echo none",
     "zswap": lambda ip: "cd /sys/module/zswap/parameters && modprobe -q zstd; echo zstd "
                         ">compressor && echo zsmalloc >zpool && echo /dev/vdc",
 }
+FAR_PROGRAM = Path("/share/far/swaptest-far")
 # Pages that came and went; what zswap takes is counted apart.
 MOVED = "awk '/^[pz]swpin /{i += $2} /^[pz]swpout /{o += $2} END {print i, o}' /proc/vmstat"
 
@@ -105,36 +110,97 @@ def zswap(fabric, limit):
         f"echo {'Y' if limit else 'N'} >/sys/module/zswap/parameters/enabled")
 
 
-def swaptest(fabric, device, options):
-    """One run of the program: faults/s in order and at random, latencies, how long it took."""
-    job = fabric.swaptest(size=f"{options.size}M", limit=f"{options.size // 2}M",
-                          arguments=f"--rounds {options.rounds}")
-    code, output = job.wait(600)
-    if code:
-        raise SystemExit(f"swaptest on {device} ended with {code}:\n{output}")
-    passes = re.findall(r"pass \d+: .* (\d+) faults/s p50 (\d+) us p99 (\d+) us", output)
-    random = passes[1:] or passes   # the first pass is in order
-    return {"faults": statistics.mean(int(p[0]) for p in random),
-            "p50": statistics.mean(int(p[1]) for p in random),
-            "p99": statistics.mean(int(p[2]) for p in random),
-            "seconds": float(re.search(r"total: ([\d.]+) s", output).group(1)),
-            "in_order": int(passes[0][0])}
+class Swap:
+    """The program in a cgroup, with swap on a device."""
+
+    def __init__(self, fabric, name, device, options):
+        self.fabric, self.name, self.device, self.options = fabric, name, device, options
+
+    def moved(self):
+        """Pages that came and went, since the machine began."""
+        return list(map(int, self.fabric.borrowers[0].check(MOVED).split()))
+
+    def start(self):
+        size = self.options.size
+        return self.fabric.swaptest(size=f"{size}M", limit=f"{size // 2}M",
+                                    arguments=f"--rounds {self.options.rounds}")
+
+    def run(self):
+        """figures() of one run of the program."""
+        code, output = self.start().wait(600)
+        if code:
+            raise SystemExit(f"swaptest on {self.name} ended with {code}:\n{output}")
+        return self.figures(output)
+
+    def figures(self, output):
+        """Of what it said: faults/s in order and at random, latencies, how long it took."""
+        passes = re.findall(r"pass \d+: .* (\d+) faults/s p50 (\d+) us p99 (\d+) us", output)
+        random = passes[1:] or passes   # the first pass is in order
+        return {"faults": statistics.mean(int(p[0]) for p in random),
+                "p50": statistics.mean(int(p[1]) for p in random),
+                "p99": statistics.mean(int(p[2]) for p in random),
+                "seconds": float(re.search(r"total: ([\d.]+) s", output).group(1)),
+                "in_order": int(passes[0][0])}
+
+    def measure(self, link="eth0"):
+        """run()'s figures, and what it cost; link is the borrower's."""
+        gauge = meter.Meter(self.fabric.donors[0], self.fabric.borrowers[0], link)
+        before, start = gauge.read(), self.moved()
+        figures = self.run()
+        came, went = (now - then for now, then in zip(self.moved(), start))
+        cost = gauge.since(before, (came + went) * PAGE)
+        return {**figures, "out_mb_s": went * PAGE / figures["seconds"] / 1e6, **cost}
+
+    def turn(self, link="eth0"):
+        """measure() with swap on the device from before to after."""
+        self.fabric.swapon(device=self.device, page_cluster=0)
+        figures = self.measure(link)
+        self.fabric.swapoff(device=self.device)
+        return figures
 
 
-def measure(fabric, name, device, options):
-    """One run on the device: swaptest's figures, and what it cost."""
-    borrower = fabric.borrowers[0]
-    gauge = meter.Meter(fabric.donors[0], borrower, link="eth0")
-    zswap(fabric, options.size // 8 if name == "zswap" else 0)
-    fabric.swapon(device=device, page_cluster=0)
-    before, swapped = gauge.read(), list(map(int, borrower.check(MOVED).split()))
-    figures = swaptest(fabric, device, options)
-    now = list(map(int, borrower.check(MOVED).split()))
-    came, went = (after - start for after, start in zip(now, swapped))
-    cost = gauge.since(before, (came + went) * PAGE)
-    fabric.swapoff(device=device)
-    zswap(fabric, 0)
-    return {**figures, "out_mb_s": went * PAGE / figures["seconds"] / 1e6, **cost}
+class Zswap(Swap):
+    """With a compressed cache before the device, of an eighth of the program's size."""
+
+    def turn(self, link="eth0"):
+        zswap(self.fabric, self.options.size // 8)
+        figures = super().turn(link)
+        zswap(self.fabric, 0)
+        return figures
+
+
+class Far(Swap):
+    """The program on far memory; there is no device."""
+
+    def __init__(self, fabric, name, device, options):
+        super().__init__(fabric, name, device, options)
+        self._moved = [0, 0]
+
+    def moved(self):
+        return self._moved
+
+    def start(self):
+        size = self.options.size
+        return self.fabric.borrowers[0].spawn(
+            f"env RAMSTER_DONORS={self.fabric.donors[0].ip} RAMSTER_LIMIT={size // 2} "
+            f"LD_LIBRARY_PATH={FAR_PROGRAM.parent} {FAR_PROGRAM} --size {size}M "
+            f"--rounds {self.options.rounds}")
+
+    def figures(self, output):
+        counts = re.search(r"far memory: (\d+) pages came, (\d+) went", output).groups()
+        self._moved = [sum(pair) for pair in zip(self._moved, map(int, counts))]
+        return super().figures(output)
+
+    def turn(self, link="eth0"):
+        return self.measure(link)
+
+
+KINDS = {"zswap": Zswap, "far memory": Far}
+
+
+def cells(runs):
+    """A row's, of COLUMNS."""
+    return [spread([run[key] for run in runs], digits) for key, (_, digits) in COLUMNS.items()]
 
 
 def report(results, options):
@@ -144,9 +210,7 @@ def report(results, options):
              "| swap on | " + " | ".join(what for what, _ in COLUMNS.values()) + " |",
              "|---" * (len(COLUMNS) + 1) + "|"]
     for name, runs in results.items():
-        cells = [spread([run[key] for run in runs], digits)
-                 for key, (_, digits) in COLUMNS.items()]
-        lines.append(f"| {name} | " + " | ".join(cells) + " |")
+        lines.append(f"| {name} | " + " | ".join(cells(runs)) + " |")
     ratio = (statistics.median(run["faults"] for run in results["ramster"]) /
              statistics.median(run["faults"] for run in results["nvme-rdma"]))
     met = ratio >= BAR
@@ -163,11 +227,13 @@ def run_all(disk, names, options):
         donor, borrower = fabric.donors[0], fabric.borrowers[0]
         donor.check(SERVE % donor.ip, 120)
         fabric.load_module(f"size=128M slab_size=8M {options.module}")
-        devices = {name: borrower.check(DEVICES[name](donor.ip), 120).split()[-1]
-                   for name in names}
+        test_far.put_programs(fabric)
+        ways = [KINDS.get(name, Swap)(
+            fabric, name, borrower.check(DEVICES[name](donor.ip), 120).split()[-1], options)
+                for name in names]
         for i in range(options.repeat):
-            for name, device in list(devices.items())[::-1 if i % 2 else 1]:
-                run = measure(fabric, name, device, options)
+            for way in ways[::-1 if i % 2 else 1]:
+                run, name = way.turn(), way.name
                 results[name].append(run)
                 cache.say(f"run {i + 1}: {name} {run['faults']:.0f} faults/s, "
                           f"p50 {run['p50']:.0f} µs, p99 {run['p99']:.0f} µs")

@@ -29,6 +29,7 @@
 #include <time.h>
 
 #include "pattern.h"
+#include "swaptest.h"
 
 #define SHOWN_WRONG 10 /* wrong pages that are described one by one */
 
@@ -103,7 +104,7 @@ static void check_page(uint32_t page)
 		       page, version[page], word, words[word]);
 }
 
-static uint64_t major_faults(void)
+__attribute__((weak)) uint64_t tested_faults(void)
 {
 	struct rusage usage;
 
@@ -182,7 +183,7 @@ static void shuffle(uint64_t *state)
 static void run_pass(unsigned long pass, uint64_t *state, double deadline)
 {
 	double start = now(), shown = start;
-	uint64_t faults = major_faults();
+	uint64_t faults = tested_faults();
 	uint32_t i;
 
 	if (pass > 1)
@@ -202,7 +203,7 @@ static void run_pass(unsigned long pass, uint64_t *state, double deadline)
 			       total.lost, total.wrong);
 		}
 	}
-	faults = major_faults() - faults;
+	faults = tested_faults() - faults;
 	total.faults += faults;
 	if (i)
 		report_pass(pass, i, faults, now() - start);
@@ -220,6 +221,18 @@ static void *get_memory(size_t bytes, int flags)
 	return p;
 }
 
+__attribute__((weak)) char *tested_memory(size_t bytes)
+{
+	char *p = get_memory(bytes, 0);
+
+	madvise(p, bytes, MADV_NOHUGEPAGE);
+	return p;
+}
+
+__attribute__((weak)) void tested_end(void)
+{
+}
+
 /* Everything but the tested memory is locked, so that only it faults. */
 static void prepare(void)
 {
@@ -233,8 +246,7 @@ static void prepare(void)
 		fprintf(stderr, "swaptest: cannot lock its own memory: %m\n");
 		exit(2);
 	}
-	memory = get_memory((size_t)npages * PAGE, 0);
-	madvise(memory, (size_t)npages * PAGE, MADV_NOHUGEPAGE);
+	memory = tested_memory((size_t)npages * PAGE);
 	for (i = 0; i < npages; i++)
 		order[i] = i;
 }
@@ -343,6 +355,7 @@ int main(int argc, char **argv)
 	printf("total: %.2f s %" PRIu64 " checked %" PRIu64 " faults lost %" PRIu64
 	       " wrong %" PRIu64 "\n",
 	       now() - start, total.checked, total.faults, total.lost, total.wrong);
+	tested_end();
 	if (total.wrong)
 		return 1;
 	return total.lost && !opt.allow_lost ? 3 : 0;

@@ -27,11 +27,11 @@ CLIENT = "LD_LIBRARY_PATH=/share/far /share/far/far-client"
 
 
 def put_programs(lab):
-    """The client, ramster-perf and the library, where the guests see them."""
+    """The clients, ramster-perf and the library, where the guests see them."""
     target = lab.share / "far"
     target.mkdir()
-    for name in ("libramster-rdma/far-client", "libramster-rdma/libramster-rdma.so.1",
-                 "bench/ramster-perf"):
+    for name in ("libramster-rdma/far-client", "libramster-rdma/swaptest-far",
+                 "libramster-rdma/libramster-rdma.so.1", "bench/ramster-perf"):
         shutil.copy(scenario.build_directory() / name, target)
 
 

@@ -92,7 +92,7 @@ def compile_tool(name):
     """Build tests/vm/NAME.c for the guests, which have no compiler and maybe an older C library:
     statically. Returns the program's path."""
     source, target = TREE / f"tests/vm/{name}.c", TREE / f"build/lab/bin/{name}"
-    newest = max(p.stat().st_mtime for p in (source, TREE / "tests/vm/pattern.h"))
+    newest = max(p.stat().st_mtime for p in (source, *source.parent.glob("*.h")))
     if not target.exists() or target.stat().st_mtime < newest:
         target.parent.mkdir(parents=True, exist_ok=True)
         subprocess.run(["gcc", "-std=gnu11", "-O2", "-Wall", "-Wextra", "-Werror", "-static",
