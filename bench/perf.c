@@ -33,7 +33,7 @@ static const struct argp_option options[] = {
 	  0 },
 	{ "depth", 'q', "COUNT", 0, "Calls under way in each thread (bandwidth only; 32)", 0 },
 	{ "threads", 't', "COUNT", 0, "Threads, each with a connection of its own (1)", 0 },
-	{ "memory", 'm', "BYTES", 0, "Of all pages that are used, with donors (16M)", 0 },
+	{ "memory", 'm', "BYTES", 0, "Of all pages that are used, with donors or in swap (16M)", 0 },
 	{ "limit", 'l', "BYTES", 0, "Of far memory in RAM (far only; a quarter of -m)", 0 },
 	{ "port", 'p', "PORT", 0, "Of donors that are named without one", 0 },
 	{ "events", 'e', NULL, 0, "Sleep until the device tells of an end, do not poll", 0 },
@@ -48,7 +48,8 @@ static const char doc[] =
 	"Measure how fast pages go to donors and come back, through libramster-rdma.\v"
 	"put_lat and get_lat measure one page at a time: the full round trip of the call.\n"
 	"put_bw and get_bw keep many pages under way. far measures how long a program waits for a\n"
-	"page of far memory that it touches. DONORS are addresses of ramsterd, such as 10.0.0.2\n"
+	"page of far memory that it touches, swap the same for pages that this process has in swap,\n"
+	"whatever swap is on; it takes no donors. DONORS are addresses of ramsterd, such as 10.0.0.2\n"
 	"or [fd00::2]:7470. Exit status: 0 measured, 1 failed, 2 usage.";
 
 /* ---- arguments ---- */
@@ -95,11 +96,13 @@ static void set_number(struct argp_state *state, const char *arg, const char *wh
 			     what, (unsigned long long)max);
 }
 
-#define TESTS "put_lat, get_lat, put_bw, get_bw or far"
+#define TESTS "put_lat, get_lat, put_bw, get_bw, far or swap"
 
 static void set_name(struct perf_test *test, const char *name, struct argp_state *state)
 {
-	static const char *const names[] = { "put_lat", "get_lat", "put_bw", "get_bw", "far" };
+	static const char *const names[] = {
+		"put_lat", "get_lat", "put_bw", "get_bw", "far", "swap"
+	};
 	size_t i;
 
 	for (i = 0; i < sizeof(names) / sizeof(*names); i++)
@@ -109,7 +112,8 @@ static void set_name(struct perf_test *test, const char *name, struct argp_state
 		argp_failure(state, EXIT_USAGE, 0, "%s is no test: " TESTS, name);
 	test->put = !strncmp(name, "put", 3);
 	test->far = !strcmp(name, "far");
-	test->latency = test->far || strstr(name, "_lat");
+	test->swap = !strcmp(name, "swap");
+	test->latency = test->far || test->swap || strstr(name, "_lat");
 }
 
 static void complete_far(struct perf_test *test, struct argp_state *state)
@@ -119,8 +123,6 @@ static void complete_far(struct perf_test *test, struct argp_state *state)
 			argp_failure(state, EXIT_USAGE, 0, "-l is for far");
 		return;
 	}
-	if (test->page_bytes && test->page_bytes != RMR_PAGE_MIN)
-		argp_failure(state, EXIT_USAGE, 0, "-s: pages of far memory have 4K");
 	if (!test->limit)
 		test->limit = test->memory / 4 / RMR_PAGE_MIN * RMR_PAGE_MIN;
 	if (test->limit < RMR_FAR_LIMIT_MIN || test->limit % RMR_PAGE_MIN ||
@@ -135,8 +137,14 @@ static void complete(struct perf_test *test, struct argp_state *state)
 {
 	if (!test->name)
 		argp_failure(state, EXIT_USAGE, 0, "name a test: " TESTS);
-	if (!test->donors)
+	if (!test->donors && !test->swap)
 		argp_failure(state, EXIT_USAGE, 0, "name a donor, such as 10.0.0.2");
+	if (test->swap && (test->donors || test->events || test->port))
+		argp_failure(state, EXIT_USAGE, 0,
+			     "swap measures the swap that is on: it takes no donor, nor -e or -p");
+	if ((test->far || test->swap) && test->page_bytes && test->page_bytes != RMR_PAGE_MIN)
+		argp_failure(state, EXIT_USAGE, 0, "-s: pages of %s have 4K",
+			     test->far ? "far memory" : "swap");
 	if (test->iterations && test->seconds)
 		argp_failure(state, EXIT_USAGE, 0, "-n and -D exclude each other");
 	if (test->latency && test->depth > 1)
@@ -283,11 +291,12 @@ static int measure(struct perf_run *run)
 
 int main(int argc, char **argv)
 {
-	static const struct argp argp = { .options = options,
-					  .parser = parse,
-					  .args_doc =
-						  "{put_lat|get_lat|put_bw|get_bw|far} DONORS...",
-					  .doc = doc };
+	static const struct argp argp = {
+		.options = options,
+		.parser = parse,
+		.args_doc = "{put_lat|get_lat|put_bw|get_bw|far} DONORS...\nswap",
+		.doc = doc
+	};
 	static struct perf_run run;
 	struct perf_test test = { .threads = 1, .memory = DEFAULT_MEMORY };
 	struct sigaction action = { .sa_handler = on_signal, .sa_flags = (int)SA_RESETHAND };

@@ -5,7 +5,9 @@
  *   perf.c        arguments -> struct perf_test; the course of a run
  *   perf_setup.c  what is needed to measure
  *   perf_run.c    the threads that put and get
- *   perf_far.c    what they do in far memory
+ *   perf_touch.c  what they do in memory that may be elsewhere:
+ *   perf_far.c    far memory
+ *   perf_swap.c   swap
  *   perf_print.c  the table, JSON, the progress line
  *   perf_stats.c  percentiles
  */
@@ -27,7 +29,7 @@
 /* What is to be measured: what the command line says. */
 struct perf_test {
 	const char *name; /* put_lat ... */
-	bool put, latency, far;
+	bool put, latency, far, swap;
 	char *donors;		      /* for rmr_open() */
 	uint64_t page_bytes, memory;  /* of a page; of all pages of all threads */
 	uint64_t limit;		      /* bytes of far memory that may be in RAM */
@@ -42,7 +44,8 @@ struct perf_worker {
 	struct perf_run *run;
 	pthread_t thread;
 	uint32_t number;
-	uint8_t *memory;   /* depth pages; with far: all of its pages */
+	uint8_t *memory;   /* depth pages; with far and swap: all of its pages */
+	uint8_t *here;	   /* with swap: of each page, room for mincore() */
 	uint32_t *version; /* of each page: how often it was put; with --verify */
 	struct perf_times times;
 	_Atomic uint64_t ops; /* since the warm-up */
@@ -60,6 +63,7 @@ struct perf_run {
 	struct rmr_buf *buf;
 	uint8_t *memory;
 	struct rmr_far *far;
+	void *swapped;
 	uint32_t pages; /* of a thread */
 	struct perf_worker *workers;
 	_Atomic bool stop;
@@ -93,6 +97,9 @@ double perf_seconds(void);
 uint64_t perf_ticks(void);
 uint64_t perf_ns_since(uint64_t ticks);
 
+/* err 0: the page's content was wrong. Everybody stops. */
+void perf_fail(struct perf_run *run, const char *what, uint64_t page, int err);
+
 /* What page holds in its latest version: nothing that compresses or is the same anywhere else. */
 void perf_write_content(const struct perf_worker *w, void *memory, uint32_t page);
 /* run->failed if it does not. */
@@ -113,8 +120,27 @@ void perf_verify_all(struct perf_run *run);
  */
 int perf_far_open(struct perf_run *run);
 void perf_far_close(struct perf_run *run);
-/* Touch pages at random until count of them have had to be fetched. */
-void perf_far_run(struct perf_worker *w, uint64_t count, bool counted);
+
+/*
+ * Make memory that swap can take, and write all its pages; workers as above. 0 or a negative
+ * errno: -ENODEV: no swap is on; -ENOSYS: this kernel's pages are not of test->page_bytes.
+ */
+int perf_swap_open(struct perf_run *run);
+void perf_swap_close(struct perf_run *run);
+/* Push a thread's pages out, but for a tenth. Not timed. run->failed if they do not go. */
+void perf_swap_out(struct perf_worker *w);
+#define PERF_SWAP_NAMES 256
+/* The devices and files that are swapped to, for people; "" if there is none. */
+void perf_swap_names(char *names, size_t size);
+/* How many pages the kernel brings at once. */
+int perf_swap_readahead(void);
+
+/* Give each worker its part of memory, and write all pages. */
+void perf_touch_write(struct perf_run *run, uint8_t *memory);
+/* Read every page once. */
+void perf_touch_all(struct perf_run *run);
+/* Touch pages at random until count of them have had to be brought. */
+void perf_touch_run(struct perf_worker *w, uint64_t count, bool counted);
 
 void perf_print_what(const struct perf_run *run);
 void perf_print_result(const struct perf_run *run);

@@ -15,6 +15,8 @@
 
 static const char *waits(const struct perf_test *test)
 {
+	if (test->swap)
+		return "as the kernel waits";
 	return test->events ? "sleeping until the device tells" :
 			      "polling for up to 200 us, then sleeping";
 }
@@ -22,15 +24,23 @@ static const char *waits(const struct perf_test *test)
 void perf_print_what(const struct perf_run *run)
 {
 	const struct perf_test *test = run->test;
+	char names[PERF_SWAP_NAMES];
 
 	puts(RULE);
 	printf(" %s: %s of pages of %" PRIu64 " bytes\n", test->name,
-	       test->far ? "faults" :
-	       test->put ? "put" :
-			   "get",
+	       test->far || test->swap ? "faults" :
+	       test->put	       ? "put" :
+					 "get",
 	       test->page_bytes);
-	printf(" Donors: %s\n", test->donors);
-	if (test->far)
+	if (test->swap) {
+		perf_swap_names(names, sizeof(names));
+		printf(" Swap: %s; %d pages are read at once (vm.page-cluster), the one that was "
+		       "touched counts\n",
+		       names, perf_swap_readahead());
+	} else {
+		printf(" Donors: %s\n", test->donors);
+	}
+	if (test->far || test->swap)
 		printf(" Measured: from the access until the page is there, %s\n", waits(test));
 	else if (test->latency)
 		printf(" Measured: the full round trip of a call, %s\n", waits(test));
@@ -83,6 +93,8 @@ static void print_bandwidth(const struct perf_run *run)
 
 static uint64_t travelled(const struct perf_run *run)
 {
+	if (!run->fabric)
+		return run->rate.ops;
 	return run->test->put ? run->after.remote_writes - run->before.remote_writes :
 				run->after.remote_reads - run->before.remote_reads;
 }
@@ -118,20 +130,25 @@ int perf_write_json(const struct perf_run *run)
 	struct perf_summary s = perf_times_summary(&run->times);
 	double average = perf_rate_average(&run->rate);
 	FILE *file = fopen(test->json_file, "we");
+	char names[PERF_SWAP_NAMES];
 	int err;
 
 	if (!file)
 		return -errno;
-	fprintf(file, "{\"test\": \"%s\", \"donors\": \"%s\", \"bytes\": %" PRIu64 ",\n",
-		test->name, test->donors, test->page_bytes);
+	perf_swap_names(names, sizeof(names));
+	fprintf(file, "{\"test\": \"%s\", \"%s\": \"%s\", \"bytes\": %" PRIu64 ",\n", test->name,
+		test->swap ? "swap" : "donors", test->swap ? names : test->donors,
+		test->page_bytes);
 	fprintf(file,
 		" \"threads\": %" PRIu64 ", \"depth\": %" PRIu64 ", \"pages\": %" PRIu64 ",\n",
 		test->threads, test->depth, (uint64_t)run->pages * test->threads);
 	fprintf(file, " \"measured\": \"%s\", \"waits\": \"%s\",\n",
-		test->far     ? "access to page" :
-		test->latency ? "full round trip" :
-				"bandwidth",
-		test->events ? "events" : "polls");
+		test->far || test->swap ? "access to page" :
+		test->latency		? "full round trip" :
+					  "bandwidth",
+		test->swap   ? "kernel" :
+		test->events ? "events" :
+			       "polls");
 	fprintf(file, " \"iterations\": %" PRIu64 ", \"seconds\": %.6f,\n", run->rate.ops,
 		run->rate.seconds);
 	if (test->latency)

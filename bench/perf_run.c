@@ -63,8 +63,7 @@ uint64_t perf_ns_since(uint64_t start)
 	return (uint64_t)((double)(perf_ticks() - start) / ticks_per_ns);
 }
 
-/* err 0: the page's content was wrong. Everybody stops. */
-static void fail(struct perf_run *run, const char *what, uint64_t page, int err)
+void perf_fail(struct perf_run *run, const char *what, uint64_t page, int err)
 {
 	if (!atomic_exchange(&run->failed, true)) {
 		run->failed_what = what;
@@ -103,7 +102,7 @@ void perf_check_content(struct perf_worker *w, const void *memory, uint32_t page
 
 	for (i = 0; i < w->run->test->page_bytes / sizeof(*word); i++) {
 		if (word[i] != word_of(seed, i)) {
-			fail(w->run, "get", page, 0);
+			perf_fail(w->run, "get", page, 0);
 			return;
 		}
 	}
@@ -119,7 +118,7 @@ static bool one(struct perf_worker *w, uint32_t page, bool put)
 	int err = put ? rmr_putv(run->pool, &p, 1) : rmr_getv(run->pool, &p, 1);
 
 	if (err)
-		fail(run, put ? "put" : "get", page, err);
+		perf_fail(run, put ? "put" : "get", page, err);
 	return !err;
 }
 
@@ -173,7 +172,7 @@ static bool start_call(struct perf_worker *w, uint32_t page)
 			       rmr_queue_get(w->queue, run->pool, call, call);
 	if (err) {
 		w->spares++;
-		fail(run, run->test->put ? "put" : "get", page, err);
+		perf_fail(run, run->test->put ? "put" : "get", page, err);
 	}
 	return !err;
 }
@@ -193,12 +192,12 @@ static bool end_calls(struct perf_worker *w, bool counted)
 			n = rmr_queue_wait(w->queue, done, ENDS, WAIT_MS);
 	}
 	if (n <= 0)
-		fail(w->run, test->put ? "put" : "get", 0, n ? n : -ETIMEDOUT);
+		perf_fail(w->run, test->put ? "put" : "get", 0, n ? n : -ETIMEDOUT);
 	for (i = 0; i < n; i++) {
 		call = done[i].tag;
 		w->spare[w->spares++] = call->addr;
 		if (done[i].result)
-			fail(w->run, test->put ? "put" : "get", call->index, done[i].result);
+			perf_fail(w->run, test->put ? "put" : "get", call->index, done[i].result);
 		else
 			after_get(w, call->addr, (uint32_t)call->index);
 	}
@@ -232,7 +231,8 @@ static void *work(void *arg)
 	struct perf_worker *w = arg;
 	struct perf_run *run = w->run;
 	const struct perf_test *test = run->test;
-	void (*operate)(struct perf_worker *, uint64_t, bool) = test->far     ? perf_far_run :
+	void (*operate)(struct perf_worker *, uint64_t, bool) = test->far || test->swap ?
+									perf_touch_run :
 								test->latency ? run_latency :
 										run_bandwidth;
 
@@ -315,11 +315,18 @@ static void start_threads(struct perf_run *run)
 	for (i = 0; i < run->test->threads; i++) {
 		err = pthread_create(&run->workers[i].thread, NULL, work, &run->workers[i]);
 		if (err) {
-			fail(run, "starting thread", i, -err);
+			perf_fail(run, "starting thread", i, -err);
 			break;
 		}
 		run->running++;
 	}
+}
+
+/* Swap has no fabric of its own. */
+static void fabric_stats(struct perf_run *run, struct rmr_stats *stats)
+{
+	if (run->fabric)
+		rmr_stats(run->fabric, stats, sizeof(*stats));
 }
 
 void perf_measure(struct perf_run *run)
@@ -333,7 +340,7 @@ void perf_measure(struct perf_run *run)
 	started = run->running;
 	while (run->warm < started)
 		pthread_cond_wait(&run->changed, &run->lock);
-	rmr_stats(run->fabric, &run->before, sizeof(run->before));
+	fabric_stats(run, &run->before);
 	cpu = cpu_seconds();
 	start = perf_seconds();
 	run->go = true;
@@ -341,7 +348,7 @@ void perf_measure(struct perf_run *run)
 	watch(run, start);
 	pthread_mutex_unlock(&run->lock);
 	run->cpu_seconds = cpu_seconds() - cpu;
-	rmr_stats(run->fabric, &run->after, sizeof(run->after));
+	fabric_stats(run, &run->after);
 	for (i = 0; i < started; i++) {
 		pthread_join(run->workers[i].thread, NULL);
 		perf_times_merge(&run->times, &run->workers[i].times);

@@ -66,7 +66,7 @@ static int make_worker(struct perf_run *run, uint32_t number)
 	w->calls = calloc(test->depth, sizeof(*w->calls));
 	if (!w->version || !w->spare || !w->calls)
 		return -ENOMEM;
-	if (run->memory) { /* far memory has its own */
+	if (run->memory) { /* far memory and swap have their own */
 		w->memory = run->memory + number * test->depth * test->page_bytes;
 		for (i = 0; i < test->depth; i++)
 			w->spare[w->spares++] = w->memory + i * test->page_bytes;
@@ -143,8 +143,28 @@ static int set_up_far(struct perf_run *run)
 	return err ? explain(run->test, "make far memory", err) : 0;
 }
 
+static int set_up_swap(struct perf_run *run)
+{
+	int err = make_workers(run);
+
+	if (err)
+		return err;
+	err = perf_swap_open(run);
+	if (err == -ENODEV)
+		fputs("ramster-perf: no swap is on: see swapon(8), and ramster's README for "
+		      "/dev/ramster0\n",
+		      stderr);
+	else if (err == -ENOSYS)
+		fputs("ramster-perf: swap: this kernel's pages are not of 4K\n", stderr);
+	else if (err)
+		return perf_complain("memory to swap", err);
+	return err ? 1 : 0;
+}
+
 int perf_set_up(struct perf_run *run)
 {
+	if (run->test->swap)
+		return set_up_swap(run);
 	if (connect_all(run))
 		return 1;
 	return run->test->far ? set_up_far(run) : set_up_pool(run);
@@ -162,6 +182,7 @@ void perf_tear_down(struct perf_run *run)
 		free(run->workers[i].calls);
 	}
 	perf_far_close(run);
+	perf_swap_close(run);
 	if (run->buf)
 		rmr_buf_unregister(run->buf);
 	if (run->fabric)

@@ -179,7 +179,28 @@ WRONG = {
     "put_lat 10.0.0.1 -l 4M": "-l is for far",
     "far 10.0.0.1 -s 64K": "pages of far memory have 4K",
     "far 10.0.0.1 -l 512K": "-l 524288 is not a multiple of 4K from 1M to half of -m",
+    "swap 10.0.0.1": "it takes no donor",
+    "swap -s 8K": "pages of swap have 4K",
 }
+
+
+def perf_swap(lab):
+    """Pages that are counted were read from the module's device."""
+    borrower = lab.borrowers[0]
+    code, output = borrower.sh(f"{PERF} swap -F 2>&1", 30)
+    expect(code == 1 and "no swap is on" in output, f"exit code {code}: {output}")
+    lab.load_module("size=32M slab_size=2M")
+    lab.swapon(page_cluster=0)
+    reads = lab.sysfs("reads")
+    output = borrower.check(f"{PERF} swap -F -n 300 -m 8M -t 2 --verify "
+                            "--out_json=/run/perf.json && cat /run/perf.json", 120)
+    reads = lab.sysfs("reads") - reads
+    got = json.loads(output[output.index("{"):])
+    say(f"perf: swap: {got['iterations']} pages, {got['verified']} checked, {reads} read")
+    expect(got["iterations"] == 600 <= got["verified"] and reads >= 600 + 2 * 200
+           and scenario.DEVICE in got["swap"], f"all are counted: {got}, {reads} reads")
+    lab.swapoff()
+    lab.unload_module()
 
 
 def test_perf(lab):
@@ -195,6 +216,7 @@ def test_perf(lab):
         say(f"perf: {name}: {got['iterations']} pages, {got['verified']} checked")
         expect(got["iterations"] == 300 <= got["travelled"]
                and got["verified"] >= min(300, got["pages"]), f"all are counted: {got}")
+    perf_swap(lab)
     job = borrower.spawn(f"exec env {PERF} far {donor} -F -D 100 2>&1")
     wait_during(job, "faults", lambda: "Pages:" in job.output(), 60)
     lab.kill_daemon()
