@@ -2,7 +2,7 @@
 /*
  * verbs.h - an RDMA connection to a donor, the only door to the RDMA stack.
  *
- * No other file of the module includes an rdma/ header. A connection is opened
+ * No other file of the module than verbs.c and wr.c sees an rdma/ header. A connection is opened
  * and closed by one owner (its session's work); posting may run concurrently
  * with itself, and the owner ends it before closing.
  */
