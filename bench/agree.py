@@ -5,9 +5,10 @@
     make bench && cp build/bench/results.json first.json
     make bench && bench/agree.py first.json build/bench/results.json
 
-Of every figure that both have measured at least three times: they agree when the median of each
-lies between the lowest and the highest of the other. Prints by part how many do, and those that
-do not, the farthest apart first. Exit status 1: more than --tolerate of a hundred do not.
+Of every figure that both have measured at least three times, by part: in how many the two spreads,
+lowest to highest, meet, and in how many the median of each lies within the other's. Then those whose
+spreads do not meet, the farthest apart first. Exit status 1: they are more than --tolerate of a
+hundred.
 """
 import argparse
 import json
@@ -37,9 +38,15 @@ def series(node, path=()):
     return found
 
 
+def meet(values, others):
+    """Have the spreads anything in common?"""
+    return min(values) <= max(others) and min(others) <= max(values)
+
+
 def within(values, others):
-    """Is the median of values between the lowest and the highest of others?"""
-    return min(others) <= statistics.median(values) <= max(others)
+    """Is the median of each between the lowest and the highest of the other?"""
+    return all(min(a) <= statistics.median(b) <= max(a)
+               for a, b in ((values, others), (others, values)))
 
 
 def distance(values, others):
@@ -58,20 +65,20 @@ def main():
     apart, all_compared = [], 0
     for part in sorted(first.keys() ^ second.keys()):
         print(f"only in one of them: {part}")
-    print("| part | figures | agree |\n|---|---|---|")
+    print("| part | figures | spreads meet | medians within |\n|---|---|---|---|")
     for part in sorted(first.keys() & second.keys()):
         one, two = series(first[part]), series(second[part])
         both = sorted(one.keys() & two.keys(), key=str)
-        bad = [path for path in both
-               if not (within(one[path], two[path]) and within(two[path], one[path]))]
-        print(f"| {part} | {len(both)} | {len(both) - len(bad)} |")
+        bad = [path for path in both if not meet(one[path], two[path])]
+        close = sum(within(one[path], two[path]) for path in both)
+        print(f"| {part} | {len(both)} | {len(both) - len(bad)} | {close} |")
         apart += [(distance(one[path], two[path]), part, path, one[path], two[path])
                   for path in bad]
         all_compared += len(both)
     for factor, part, path, one, two in sorted(apart, key=lambda found: -found[0]):
         print(f"{factor:.2f} × apart: {part}: {' / '.join(map(str, path))}: "
               f"{spread(one, 2)}, {spread(two, 2)}")
-    print(f"{all_compared - len(apart)} of {all_compared} agree")
+    print(f"the spreads of {all_compared - len(apart)} of {all_compared} meet")
     return 1 if not all_compared or 100 * len(apart) > args.tolerate * all_compared else 0
 
 
