@@ -247,7 +247,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n", maxsplit=1)[0])
     parser.add_argument("--kernel", default="61", choices=["510", "61", "612", "72"])
     parser.add_argument("--repeat", type=int, default=5)
-    parser.add_argument("--rounds", type=int, default=3, help="passes over the memory per run")
+    parser.add_argument("--rounds", type=int, default=2, help="passes over the memory per run")
     parser.add_argument("--size", type=int, default=32, help="MiB that the program uses")
     parser.add_argument("--module", default="", help="more module parameters")
     parser.add_argument("--devices", nargs="+", choices=DEVICES, default=list(DEVICES))
