@@ -6,9 +6,9 @@
     make bench && bench/agree.py first.json build/bench/results.json
 
 Of every figure that both have measured at least three times, by part: in how many the spreads,
-lowest to highest, meet, and in how many the median of each lies within the other's. Then those whose
-spreads do not meet, the farthest apart first. Exit status 1: they are more than --tolerate of a
-hundred.
+lowest to highest, meet, and in how many the median of each lies within the other's. Then those
+whose spreads do not meet, the farthest apart first. Exit status 1: they are more than --tolerate
+of a hundred.
 """
 import argparse
 import json
