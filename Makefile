@@ -6,7 +6,7 @@
 #   make test-debug   the module on a kernel with KASAN, lockdep and injected faults (slow)
 #   make coverage     which lines of core/ and the library its tests execute (10 minutes)
 #   make demo    two virtual machines, one swapping into the other's RAM
-#   make bench   compare every way in with its peers: build/bench/report.md (40 minutes)
+#   make bench   compare every way in with its peers: build/bench/report.md (45 minutes)
 #   make module  build ramster_rdma.ko for KDIR (default: the running kernel)
 #   make fuzz    fuzz for FUZZ_SECONDS (default 60) per target
 #   make format  lay out all C code as .clang-format says
