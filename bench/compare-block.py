@@ -43,9 +43,9 @@ ROWS = {
     "64K read qd16": ("read", "64k", 16, "MB/s", []),
 }
 MIB = 1 << 20
+POSTS = "ib_read_bw 4K, 16 to a post"   # rxe alone: siw's reads need a tick each
 # what raw verbs reach on the same link: perftest's tool and options, its column, what to
 # multiply it by (its "MB" are MiB), unit
-POSTS = "ib_read_bw 4K, 16 to a post"   # rxe alone: siw's reads need a tick each
 VERBS = {
     "ib_read_lat 4K typical": ("ib_read_lat -s 4096 -n 2000", 4, 1, "µs"),
     "ib_read_bw 4K": ("ib_read_bw -s 4096 -n 10000", 3, MIB / 4096, "iops"),

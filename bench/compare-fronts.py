@@ -48,6 +48,8 @@ def device_writes(fabric):
 class Front(compare_swap.Swap):
     """The program on a front of the module, whose statistics count what this kernel does not."""
 
+    link = "vec0"
+
     def moved(self):
         names = ("reads", "writes") if self.name == "block" else (
             "frontswap_loads", "frontswap_stores")
@@ -58,7 +60,7 @@ def run(way):
     """One run of the program through a front: its figures."""
     fabric, name = way.fabric, way.name
     stores, writes = fabric.sysfs("frontswap_stores"), device_writes(fabric)
-    figures = way.turn(link="vec0")
+    figures = way.turn()
     stores, writes = fabric.sysfs("frontswap_stores") - stores, device_writes(fabric) - writes
     if bool(stores) != (name != "block"):
         raise SystemExit(f"{name}: {stores} pages went by frontswap")

@@ -96,22 +96,14 @@ DEVICES = {
     "zswap": lambda ip: "cd /sys/module/zswap/parameters && modprobe -q zstd; echo zstd "
                         ">compressor && echo zsmalloc >zpool && echo /dev/vdc",
 }
-FAR_PROGRAM = Path("/share/far/swaptest-far")
 # Pages that came and went; what zswap takes is counted apart.
 MOVED = "awk '/^[pz]swpin /{i += $2} /^[pz]swpout /{o += $2} END {print i, o}' /proc/vmstat"
 
 
-def zswap(fabric, limit):
-    """Let it take limit MiB, the rest goes to the disk; 0: off. From 5.19 on that is memory of the
-    program's cgroup."""
-    fabric.borrowers[0].check(
-        f"mkdir -p {fabric.cgroups}/t && cd {fabric.cgroups}/t && "
-        f"if [ -e memory.zswap.max ]; then echo {limit}M >memory.zswap.max; fi && "
-        f"echo {'Y' if limit else 'N'} >/sys/module/zswap/parameters/enabled")
-
-
 class Swap:
     """The program in a cgroup, with swap on a device."""
+
+    link = "eth0"   # the borrower's
 
     def __init__(self, fabric, name, device, options):
         self.fabric, self.name, self.device, self.options = fabric, name, device, options
@@ -142,19 +134,19 @@ class Swap:
                 "seconds": float(re.search(r"total: ([\d.]+) s", output).group(1)),
                 "in_order": int(passes[0][0])}
 
-    def measure(self, link="eth0"):
-        """run()'s figures, and what it cost; link is the borrower's."""
-        gauge = meter.Meter(self.fabric.donors[0], self.fabric.borrowers[0], link)
+    def measure(self):
+        """run()'s figures, and what it cost."""
+        gauge = meter.Meter(self.fabric.donors[0], self.fabric.borrowers[0], self.link)
         before, start = gauge.read(), self.moved()
         figures = self.run()
         came, went = (now - then for now, then in zip(self.moved(), start))
         cost = gauge.since(before, (came + went) * PAGE)
         return {**figures, "out_mb_s": went * PAGE / figures["seconds"] / 1e6, **cost}
 
-    def turn(self, link="eth0"):
+    def turn(self):
         """measure() with swap on the device from before to after."""
         self.fabric.swapon(device=self.device, page_cluster=0)
-        figures = self.measure(link)
+        figures = self.measure()
         self.fabric.swapoff(device=self.device)
         return figures
 
@@ -162,19 +154,26 @@ class Swap:
 class Zswap(Swap):
     """With a compressed cache before the device, of an eighth of the program's size."""
 
-    def turn(self, link="eth0"):
-        zswap(self.fabric, self.options.size // 8)
-        figures = super().turn(link)
-        zswap(self.fabric, 0)
+    def _allow(self, limit):
+        """Let it take limit MiB, the rest goes to the disk; 0: off. From 5.19 on that is memory of
+        the program's cgroup."""
+        group = f"{self.fabric.cgroups}/t"
+        self.fabric.borrowers[0].check(
+            f"mkdir -p {group} && cd {group} && "
+            f"if [ -e memory.zswap.max ]; then echo {limit}M >memory.zswap.max; fi && "
+            f"echo {'Y' if limit else 'N'} >/sys/module/zswap/parameters/enabled")
+
+    def turn(self):
+        self._allow(self.options.size // 8)
+        figures = super().turn()
+        self._allow(0)
         return figures
 
 
 class Far(Swap):
     """The program on far memory; there is no device."""
 
-    def __init__(self, fabric, name, device, options):
-        super().__init__(fabric, name, device, options)
-        self._moved = [0, 0]
+    _moved = (0, 0)     # in this turn
 
     def moved(self):
         return self._moved
@@ -183,16 +182,16 @@ class Far(Swap):
         size = self.options.size
         return self.fabric.borrowers[0].spawn(
             f"env RAMSTER_DONORS={self.fabric.donors[0].ip} RAMSTER_LIMIT={size // 2} "
-            f"LD_LIBRARY_PATH={FAR_PROGRAM.parent} {FAR_PROGRAM} --size {size}M "
-            f"--rounds {self.options.rounds}")
+            f"{test_far.program('swaptest-far')} --size {size}M --rounds {self.options.rounds}")
 
     def figures(self, output):
         counts = re.search(r"far memory: (\d+) pages came, (\d+) went", output).groups()
-        self._moved = [sum(pair) for pair in zip(self._moved, map(int, counts))]
+        self._moved = tuple(map(int, counts))
         return super().figures(output)
 
-    def turn(self, link="eth0"):
-        return self.measure(link)
+    def turn(self):
+        self._moved = (0, 0)
+        return self.measure()
 
 
 KINDS = {"zswap": Zswap, "far memory": Far}

@@ -114,7 +114,8 @@ static void set_name(struct perf_test *test, const char *name, struct argp_state
 	test->put = !strncmp(name, "put", 3);
 	test->far = !strcmp(name, "far");
 	test->swap = !strcmp(name, "swap");
-	test->latency = test->far || test->swap || strstr(name, "_lat");
+	test->touch = test->far || test->swap;
+	test->latency = test->touch || strstr(name, "_lat");
 }
 
 static void complete_far(struct perf_test *test, struct argp_state *state)
@@ -143,7 +144,7 @@ static void complete(struct perf_test *test, struct argp_state *state)
 	if (test->swap && (test->donors || test->events || test->port))
 		argp_failure(state, EXIT_USAGE, 0,
 			     "swap measures the swap that is on: it takes no donor, nor -e or -p");
-	if ((test->far || test->swap) && test->page_bytes && test->page_bytes != RMR_PAGE_MIN)
+	if (test->touch && test->page_bytes && test->page_bytes != RMR_PAGE_MIN)
 		argp_failure(state, EXIT_USAGE, 0, "-s: pages of %s have 4K",
 			     test->far ? "far memory" : "swap");
 	if (test->iterations && test->seconds)

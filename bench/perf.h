@@ -30,6 +30,7 @@
 struct perf_test {
 	const char *name; /* put_lat ... */
 	bool put, latency, far, swap;
+	bool touch;		      /* far or swap: pages are touched */
 	char *donors;		      /* for rmr_open() */
 	uint64_t page_bytes, memory;  /* of a page; of all pages of all threads */
 	uint64_t limit;		      /* bytes of far memory that may be in RAM */

@@ -28,9 +28,9 @@ void perf_print_what(const struct perf_run *run)
 
 	puts(RULE);
 	printf(" %s: %s of pages of %" PRIu64 " bytes\n", test->name,
-	       test->far || test->swap ? "faults" :
-	       test->put	       ? "put" :
-					 "get",
+	       test->touch ? "faults" :
+	       test->put   ? "put" :
+			     "get",
 	       test->page_bytes);
 	if (test->swap) {
 		perf_swap_names(names, sizeof(names));
@@ -40,7 +40,7 @@ void perf_print_what(const struct perf_run *run)
 	} else {
 		printf(" Donors: %s\n", test->donors);
 	}
-	if (test->far || test->swap)
+	if (test->touch)
 		printf(" Measured: from the access until the page is there, %s\n", waits(test));
 	else if (test->latency)
 		printf(" Measured: the full round trip of a call, %s\n", waits(test));
@@ -130,22 +130,25 @@ int perf_write_json(const struct perf_run *run)
 	struct perf_summary s = perf_times_summary(&run->times);
 	double average = perf_rate_average(&run->rate);
 	FILE *file = fopen(test->json_file, "we");
+	const char *where = test->donors;
 	char names[PERF_SWAP_NAMES];
 	int err;
 
 	if (!file)
 		return -errno;
-	perf_swap_names(names, sizeof(names));
+	if (test->swap) {
+		perf_swap_names(names, sizeof(names));
+		where = names;
+	}
 	fprintf(file, "{\"test\": \"%s\", \"%s\": \"%s\", \"bytes\": %" PRIu64 ",\n", test->name,
-		test->swap ? "swap" : "donors", test->swap ? names : test->donors,
-		test->page_bytes);
+		test->swap ? "swap" : "donors", where, test->page_bytes);
 	fprintf(file,
 		" \"threads\": %" PRIu64 ", \"depth\": %" PRIu64 ", \"pages\": %" PRIu64 ",\n",
 		test->threads, test->depth, (uint64_t)run->pages * test->threads);
 	fprintf(file, " \"measured\": \"%s\", \"waits\": \"%s\",\n",
-		test->far || test->swap ? "access to page" :
-		test->latency		? "full round trip" :
-					  "bandwidth",
+		test->touch   ? "access to page" :
+		test->latency ? "full round trip" :
+				"bandwidth",
 		test->swap   ? "kernel" :
 		test->events ? "events" :
 			       "polls");

@@ -231,8 +231,7 @@ static void *work(void *arg)
 	struct perf_worker *w = arg;
 	struct perf_run *run = w->run;
 	const struct perf_test *test = run->test;
-	void (*operate)(struct perf_worker *, uint64_t, bool) = test->far || test->swap ?
-									perf_touch_run :
+	void (*operate)(struct perf_worker *, uint64_t, bool) = test->touch   ? perf_touch_run :
 								test->latency ? run_latency :
 										run_bandwidth;
 

@@ -23,7 +23,15 @@ from lab.scenario import MIB, expect, run, say, wait_during
 COST = 250
 CASES = ("61", "612")
 DONATE = "64M"
-CLIENT = "LD_LIBRARY_PATH=/share/far /share/far/far-client"
+
+
+def program(name):
+    """One of put_programs(), as a guest starts it."""
+    return f"LD_LIBRARY_PATH=/share/far /share/far/{name}"
+
+
+CLIENT = program("far-client")
+PERF = program("ramster-perf")
 
 
 def put_programs(lab):
@@ -169,7 +177,6 @@ def test_sort(lab):
     lab.start_daemon(donate=DONATE)
 
 
-PERF = "LD_LIBRARY_PATH=/share/far /share/far/ramster-perf"
 # arguments: what is said of them, with exit status 2
 WRONG = {
     "frob 10.0.0.1": "frob is no test",
