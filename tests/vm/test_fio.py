@@ -23,6 +23,9 @@ JOBS = (
     ("sequential 128k", "--rw=write --bs=128k"),
     ("random 4k", "--rw=randwrite --bs=4k"),
     ("random 4k to 128k", "--rw=randwrite --bsrange=4k-128k"),
+    ("larger than the disk takes at once", "--rw=randwrite --bs=1m"),
+    ("more than it has commands", "--rw=randrw --bs=4k --iodepth=400 --iodepth_batch_submit=400"),
+    ("nothing that waits", "--rw=randrw --bs=4k --nowait=1"),
     ("reads and writes", "--rw=randrw --rwmixread=30 --bsrange=4k-64k"),
 )
 # Copies beside each other, deletes and trims between them, and at last the sums from the disk.
@@ -74,6 +77,17 @@ def trim(lab):
         f"donor empty after {lab.wait_slabs(0):.1f} s")
 
 
+def neighbours(lab):
+    """Pages submitted side by side, in one plug, leave together."""
+    before = lab.statistics()
+    fio(lab.borrowers[0], "neighbours", "--rw=write --bs=4k --size=8M "
+        "--iodepth_batch_submit=32 --iodepth_batch_complete_min=32")
+    after = lab.statistics()
+    pages, requests = (after[name] - before[name] for name in ("writes", "wire_write_requests"))
+    expect(pages == 2048 and 0 < requests <= pages / 8, f"{pages} pages in {requests} requests")
+    say(f"neighbours: {pages} pages left in {requests} work requests")
+
+
 def ext4(borrower):
     """A filesystem with files that come and go."""
     output = borrower.check(EXT4, 240)
@@ -90,6 +104,7 @@ def test(engine):
         s = lab.statistics()
         expect(s["remote_pages"] > 1000 and s["compressed_pages"] > 100, f"both tiers in use: {s}")
         trim(lab)
+        neighbours(lab)
         ext4(lab.borrowers[0])
         s = lab.statistics()
         expect(not s["read_errors"] and not s["write_errors"] and not s["crc_errors"], "no error")
