@@ -112,8 +112,8 @@ def main():
     """Returns the exit status."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--boots", type=int, default=5, metavar="N")
-    parser.add_argument("--repeat", type=int, default=2, metavar="N", help="in each boot")
-    parser.add_argument("--runtime", type=int, default=2, metavar="SECONDS", help="of each row")
+    parser.add_argument("--repeat", type=int, default=4, metavar="N", help="in each boot")
+    parser.add_argument("--runtime", type=int, default=1, metavar="SECONDS", help="of each row")
     parser.add_argument("--size", type=int, default=96, metavar="MIB", help="of each device")
     parser.add_argument("--compress", type=int, default=60, metavar="PERCENT",
                         help="of the data that zstd can remove")
