@@ -2,7 +2,7 @@
 /*
  * io.h - move up to RMK_IO_PAGES pages between memory and the tiers.
  *
- * An io is memory of the caller (a block request's private part, or the
+ * An io is memory of the caller (a command of the disk's, or the
  * mover's), so nothing is allocated on the way. Every io runs once: get or put,
  * then done().
  */

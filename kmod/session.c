@@ -31,7 +31,7 @@
 #define STEP_TIMEOUT_MS 2000
 /*
  * Reads wait for a broken connection as long as the donor keeps the grants, but
- * no longer than this: less than the front's patience (swapdev.c).
+ * no longer than this: less than the front's patience (command.c).
  */
 #define RECOVER_MAX_MS 25000
 #define BACKOFF_MIN_MS 200

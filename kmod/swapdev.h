@@ -21,7 +21,7 @@ struct rmk_swapdev *rmk_swapdev_create(struct rmk_store *store, u32 first, u64 n
 /* Try again what waited for a connection. Any context. */
 void rmk_swapdev_changed(struct rmk_swapdev *d);
 /*
- * Waits until the I/O under way is done; every request ends by itself within the
+ * Waits until the I/O under way is done; every bio ends by itself within the
  * sessions' time-outs.
  */
 void rmk_swapdev_destroy(struct rmk_swapdev *d);

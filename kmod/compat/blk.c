@@ -1,11 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * blk.c - make and unmake a blk-mq disk on 5.10 to 7.2.
+ * blk.c - make and unmake a disk on 5.10 to 7.2.
  *
  * Limits were set on the queue after its making until 6.8, and are given to it
  * since. Before 5.14 disk and queue were made, and are unmade, apart.
  */
-#include <linux/blk-mq.h>
 #include <linux/blkdev.h>
 #include <linux/err.h>
 #include <linux/sizes.h>
@@ -19,8 +18,7 @@
 
 #if !RMK_KERNEL_BEFORE(6, 9)
 
-static struct gendisk *alloc_disk_and_queue(struct blk_mq_tag_set *set, void *queuedata,
-					    const struct rmk_blk_limits *limits)
+static struct gendisk *alloc_disk_and_queue(const struct rmk_blk_limits *limits)
 {
 	struct queue_limits lim = {
 		.logical_block_size = limits->block_bytes,
@@ -35,12 +33,12 @@ static struct gendisk *alloc_disk_and_queue(struct blk_mq_tag_set *set, void *qu
 		.discard_granularity = limits->block_bytes,
 		.dma_alignment = limits->dma_alignment,
 #ifdef BLK_FEAT_SYNCHRONOUS
-		.features = BLK_FEAT_STABLE_WRITES |
+		.features = BLK_FEAT_STABLE_WRITES | BLK_FEAT_NOWAIT | BLK_FEAT_IO_STAT |
 			    (limits->synchronous ? BLK_FEAT_SYNCHRONOUS : 0),
 #endif
 	};
 
-	return blk_mq_alloc_disk(set, &lim, queuedata);
+	return blk_alloc_disk(&lim, NUMA_NO_NODE);
 }
 
 #else
@@ -67,29 +65,28 @@ static void set_limits(struct request_queue *q, const struct rmk_blk_limits *lim
 #endif
 }
 
-#ifdef blk_mq_alloc_disk
+#ifdef blk_alloc_disk
 
-static struct gendisk *alloc_disk_and_queue(struct blk_mq_tag_set *set, void *queuedata,
-					    const struct rmk_blk_limits *limits)
+static struct gendisk *alloc_disk_and_queue(const struct rmk_blk_limits *limits)
 {
-	struct gendisk *disk = blk_mq_alloc_disk(set, queuedata);
+	struct gendisk *disk = blk_alloc_disk(NUMA_NO_NODE);
 
-	if (!IS_ERR(disk))
-		set_limits(disk->queue, limits);
+	if (!disk)
+		return ERR_PTR(-ENOMEM);
+	set_limits(disk->queue, limits);
 	return disk;
 }
 
 #else
 
-static struct gendisk *alloc_disk_and_queue(struct blk_mq_tag_set *set, void *queuedata,
-					    const struct rmk_blk_limits *limits)
+static struct gendisk *alloc_disk_and_queue(const struct rmk_blk_limits *limits)
 {
-	struct request_queue *q = blk_mq_init_queue_data(set, queuedata);
+	struct request_queue *q = blk_alloc_queue(NUMA_NO_NODE);
 	struct gendisk *disk;
 
-	if (IS_ERR(q))
-		return ERR_CAST(q);
-	disk = alloc_disk_node(0, set->numa_node);
+	if (!q)
+		return ERR_PTR(-ENOMEM);
+	disk = alloc_disk_node(0, NUMA_NO_NODE);
 	if (!disk) {
 		blk_cleanup_queue(q);
 		return ERR_PTR(-ENOMEM);
@@ -100,13 +97,12 @@ static struct gendisk *alloc_disk_and_queue(struct blk_mq_tag_set *set, void *qu
 	return disk;
 }
 
-#endif /* blk_mq_alloc_disk */
+#endif /* blk_alloc_disk */
 #endif /* 6.9 */
 
-struct gendisk *rmk_blk_alloc_disk(struct blk_mq_tag_set *set, void *queuedata,
-				   const struct rmk_blk_limits *limits)
+struct gendisk *rmk_blk_alloc_disk(const struct rmk_blk_limits *limits)
 {
-	struct gendisk *disk = alloc_disk_and_queue(set, queuedata, limits);
+	struct gendisk *disk = alloc_disk_and_queue(limits);
 
 	if (IS_ERR(disk))
 		return disk;
@@ -118,6 +114,9 @@ struct gendisk *rmk_blk_alloc_disk(struct blk_mq_tag_set *set, void *queuedata,
 	/* later kernels take every disk for one unless told otherwise */
 #ifdef QUEUE_FLAG_NONROT
 	blk_queue_flag_set(QUEUE_FLAG_NONROT, disk->queue);
+#endif
+#ifdef QUEUE_FLAG_NOWAIT
+	blk_queue_flag_set(QUEUE_FLAG_NOWAIT, disk->queue);
 #endif
 #ifdef QUEUE_FLAG_STABLE_WRITES
 	blk_queue_flag_set(QUEUE_FLAG_STABLE_WRITES, disk->queue);
@@ -150,7 +149,7 @@ void rmk_blk_put_disk(struct gendisk *disk)
 	/* the queue is still up if the disk was never added */
 	if (!blk_queue_dying(disk->queue)) {
 		blk_cleanup_queue(disk->queue);
-#ifndef blk_mq_alloc_disk
+#ifndef blk_alloc_disk
 		/* and the disk holds a reference to its queue only once added */
 		disk->queue = NULL;
 #endif

@@ -5,29 +5,13 @@
 #ifndef RMK_COMPAT_BLK_H
 #define RMK_COMPAT_BLK_H
 
+#include <linux/bio.h>
 #include <linux/blkdev.h>
-#include <linux/blk-mq.h>
 
 #include "version.h"
 
 #if RMK_KERNEL_BEFORE(5, 18)
 #include <linux/genhd.h>
-#endif
-
-/* Flags of struct blk_mq_tag_set that became what every queue does, or went. */
-#if RMK_KERNEL_BEFORE(6, 14)
-#define RMK_BLK_MQ_F_SHOULD_MERGE BLK_MQ_F_SHOULD_MERGE
-#define RMK_BLK_MQ_F_NO_SCHED	  BLK_MQ_F_NO_SCHED
-#else
-#define RMK_BLK_MQ_F_SHOULD_MERGE 0
-#define RMK_BLK_MQ_F_NO_SCHED	  BLK_MQ_F_NO_SCHED_BY_DEFAULT
-#endif
-
-/* The type of init_request's last parameter, the NUMA node. */
-#if RMK_KERNEL_BEFORE(7, 0)
-typedef unsigned int rmk_blk_node_t;
-#else
-typedef int rmk_blk_node_t;
 #endif
 
 struct rmk_blk_limits {
@@ -55,23 +39,61 @@ struct rmk_blk_limits {
 	}
 #endif
 
+/* Define the submit_bio operation name out of body(bio), which returns nothing. */
+#if RMK_KERNEL_BEFORE(5, 16)
+#define RMK_BLK_DEFINE_SUBMIT(name, body)     \
+	static blk_qc_t name(struct bio *bio) \
+	{                                     \
+		body(bio);                    \
+		return BLK_QC_T_NONE;         \
+	}
+#else
+#define RMK_BLK_DEFINE_SUBMIT(name, body) \
+	static void name(struct bio *bio) \
+	{                                 \
+		body(bio);                \
+	}
+#endif
+
+static inline struct gendisk *rmk_blk_bio_disk(const struct bio *bio)
+{
+#if RMK_KERNEL_BEFORE(5, 12)
+	return bio->bi_disk;
+#else
+	return bio->bi_bdev->bd_disk;
+#endif
+}
+
 /*
- * A non-rotational disk over set with discard and no partitions; ERR_PTR on
- * failure. It asks for stable pages: the checksum is taken before the wire
- * reads the page, so nobody may change it in between. The caller sets its name,
- * fops, private_data and capacity, and leaves the device number to the kernel.
- * May sleep.
+ * The first part of bio that keeps the queue's limits; the rest is submitted
+ * again. NULL: it has been ended with an error. May sleep.
  */
-struct gendisk *rmk_blk_alloc_disk(struct blk_mq_tag_set *set, void *queuedata,
-				   const struct rmk_blk_limits *limits);
+static inline struct bio *rmk_blk_split(struct bio *bio)
+{
+#if RMK_KERNEL_BEFORE(6, 0)
+	blk_queue_split(&bio);
+	return bio;
+#else
+	return bio_split_to_limits(bio);
+#endif
+}
+
+/*
+ * A non-rotational disk that takes bios, with discard and no partitions; ERR_PTR
+ * on failure. Its submit_bio obeys REQ_NOWAIT. It asks for stable pages: the
+ * checksum is taken before the wire reads the page, so nobody may change it in
+ * between. The caller sets its name, fops, private_data and capacity, and leaves
+ * the device number to the kernel. May sleep.
+ */
+struct gendisk *rmk_blk_alloc_disk(const struct rmk_blk_limits *limits);
 /* Make it visible, with these sysfs groups beside the kernel's own. May sleep. */
 int rmk_blk_add_disk(struct gendisk *disk, const struct attribute_group **groups);
 /*
- * Undo add_disk: waits for the requests that were submitted; no I/O comes any
- * more. The disk stays allocated. May sleep.
+ * Undo add_disk: no bio comes any more; what has come may be under way still.
+ * The disk stays allocated. May sleep.
  */
 void rmk_blk_del_disk(struct gendisk *disk);
-/* Undo alloc_disk, added or not. The tag set may be freed after it. May sleep. */
+/* Undo alloc_disk, added or not. May sleep. */
 void rmk_blk_put_disk(struct gendisk *disk);
 
 #endif /* RMK_COMPAT_BLK_H */
