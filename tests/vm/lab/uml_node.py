@@ -216,12 +216,12 @@ class Node:
 def _threads_of_session(leader):
     """Thread ids of all processes of a session; those started later inherit their CPU."""
     found = []
-    for task in Path("/proc").glob("[0-9]*/task/[0-9]*"):
+    for process in Path("/proc").glob("[0-9]*"):
         try:
-            if os.getsid(int(task.parts[2])) == leader:
-                found.append(int(task.name))
-        except ProcessLookupError:
-            pass
+            if os.getsid(int(process.name)) == leader:
+                found += [int(task.name) for task in (process / "task").iterdir()]
+        except (ProcessLookupError, FileNotFoundError):
+            pass    # has ended meanwhile
     return found
 
 
