@@ -6,7 +6,7 @@
 #   make test-debug   the module on a kernel with KASAN, lockdep and injected faults (slow)
 #   make coverage     which lines of core/ and the library its tests execute (10 minutes)
 #   make demo    two virtual machines, one swapping into the other's RAM
-#   make bench   compare every way in with its peers: build/bench/report.md (45 minutes)
+#   make bench   compare every way in with its peers: build/bench/report.md (an hour)
 #   make module  build ramster_rdma.ko for KDIR (default: the running kernel)
 #   make fuzz    fuzz for FUZZ_SECONDS (default 60) per target
 #   make format  lay out all C code as .clang-format says
@@ -58,17 +58,9 @@ demo: deps
 	$(MAKE) all
 	python3 tests/vm/demo.py
 
-# A missed bar is in the report and stops nothing.
 bench: deps
 	$(MAKE) all
-	-python3 bench/library.py
-	-python3 bench/compare-block.py
-	-python3 bench/compare-zstd.py
-	-python3 bench/compare-swap.py
-	-python3 bench/compare-fronts.py
-	-python3 bench/scaling.py
-	-python3 bench/far.py
-	python3 bench/report.py
+	python3 bench/rounds.py
 
 module:
 	$(MAKE) -C $(KDIR) M=$(CURDIR) modules

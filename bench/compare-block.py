@@ -20,7 +20,7 @@ import sys
 import time
 from pathlib import Path
 
-from results import save, spread
+from results import save, so_far, spread, takes_rounds
 
 TREE = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(TREE / "tests/vm"))
@@ -198,7 +198,7 @@ def run(nodes, args, size):
             numbers.append(perftest(nodes, args.wire, tool, column) * factor)
         for row in ROWS:
             order = list(devices.items())
-            for name, path in order[::-1] if turn % 2 else order:
+            for name, path in order[::-1] if (turn + args.round) % 2 else order:
                 rows[row][name].append(measure(nodes, path, size, row, args.runtime))
             note(f"{turn + 1}/{args.repeat} {row}: " + ", ".join(
                 f"{name} {got[-1]['value']:.0f}" for name, got in rows[row].items()))
@@ -283,6 +283,7 @@ def main():
     parser.add_argument("--devices", nargs="+", choices=everything, default=everything)
     parser.add_argument("--module", metavar="FILE",
                         help="ramster_rdma.ko in the source tree (default: build it)")
+    takes_rounds(parser)
     args = parser.parse_args()
     for tool in ("fio", "ib_read_lat", "nvme", "rdma", "ss"):
         if not shutil.which(tool):
@@ -301,7 +302,11 @@ def main():
                        options=options) as nodes:
         rows, verbs = run(nodes, args, size)
         warnings = sum((node.warnings() for node in nodes), [])
-    report = f"Wire {args.wire}, {args.repeat} × {args.runtime} s per row, {args.size} MiB\n\n"
+    name = f"compare-block-{args.wire}"
+    numbers = so_far(name, {"wire": args.wire, "rows": rows, "verbs": verbs}, args.round)
+    rows, verbs = numbers["rows"], numbers["verbs"]
+    repetitions = len(next(iter(verbs.values())))
+    report = f"Wire {args.wire}, {repetitions} × {args.runtime} s per row, {args.size} MiB\n\n"
     report += tables(rows, verbs)
     met = not warnings
     if "ramster" in args.devices:
@@ -312,7 +317,7 @@ def main():
         if POSTS in verbs:
             report += "\n\n" + possible(rows, verbs)
     report += "".join(f"\nkernel warning: {line}" for line in warnings)
-    save(f"compare-block-{args.wire}", report, {"wire": args.wire, "rows": rows, "verbs": verbs})
+    save(name, report, numbers)
     print(report)
     return 0 if met else 1
 

@@ -18,7 +18,7 @@ import statistics
 import sys
 from pathlib import Path
 
-from results import save, spread
+from results import save, so_far, spread, takes_rounds
 
 TREE = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(TREE / "tests/vm"))
@@ -82,14 +82,14 @@ def boot(options, write_through):
             machine.favour()
         fabric.load_module(f"size={options.size * 2}M slab_size=8M frontswap=1 "
                            f"frontswap_writethrough={int(write_through)} {options.module}")
-        return [{way.name: run(way) for way in (ways[::-1] if turn % 2 else ways)}
+        return [{way.name: run(way) for way in (ways[::-1] if (turn + options.round) % 2 else ways)}
                 for turn in range(options.pairs)]
 
 
 def report(pairs, options):
     """The table, and whether the bar is met."""
     lines = [f"UML 5.10, rxe, {options.size} MiB in a cgroup of {options.size // 2} MiB, "
-             f"page-cluster 0, {options.repeat} × 2 boots, {options.pairs} pairs of runs in each",
+             f"page-cluster 0, {len(pairs)} pairs of runs, {options.pairs} to a boot",
              "",
              "| swap through | ÷ block, pair by pair | "
              + " | ".join(what for what, _ in compare_swap.COLUMNS.values()) + " |",
@@ -115,9 +115,11 @@ def main():
     parser.add_argument("--rounds", type=int, default=3, help="passes over the memory per run")
     parser.add_argument("--size", type=int, default=64, help="MiB that the program uses")
     parser.add_argument("--module", default="", help="more module parameters")
+    takes_rounds(parser)
     options = parser.parse_args()
     pairs = [pair for _ in range(options.repeat) for write_through in (False, True)
              for pair in boot(options, write_through)]
+    pairs = so_far("compare-fronts", pairs, options.round)
     text, met = report(pairs, options)
     print(text)
     save("compare-fronts", text, pairs)

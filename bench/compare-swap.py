@@ -23,7 +23,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from results import save, spread
+from results import save, so_far, spread, takes_rounds
 
 TREE = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(TREE / "tests/vm"))
@@ -205,7 +205,7 @@ def cells(runs):
 def report(results, options):
     """The table, and whether the bar is met."""
     lines = [f"Kernel {options.kernel}, {options.size} MiB in a cgroup of {options.size // 2} MiB, "
-             f"page-cluster 0, {options.repeat} runs", "",
+             f"page-cluster 0, {len(results['ramster'])} runs", "",
              "| swap on | " + " | ".join(what for what, _ in COLUMNS.values()) + " |",
              "|---" * (len(COLUMNS) + 1) + "|"]
     for name, runs in results.items():
@@ -231,7 +231,7 @@ def run_all(disk, names, options):
             fabric, name, borrower.check(DEVICES[name](donor.ip), 120).split()[-1], options)
                 for name in names]
         for i in range(options.repeat):
-            for way in ways[::-1 if i % 2 else 1]:
+            for way in ways[::-1 if (i + options.round) % 2 else 1]:
                 run, name = way.turn(), way.name
                 results[name].append(run)
                 cache.say(f"run {i + 1}: {name} {run['faults']:.0f} faults/s, "
@@ -250,14 +250,17 @@ def main():
     parser.add_argument("--size", type=int, default=32, help="MiB that the program uses")
     parser.add_argument("--module", default="", help="more module parameters")
     parser.add_argument("--devices", nargs="+", choices=DEVICES, default=list(DEVICES))
+    takes_rounds(parser)
     options = parser.parse_args()
     names = list(dict.fromkeys(["ramster", "nvme-rdma", *options.devices]))
     with tempfile.NamedTemporaryFile() as disk:
         disk.truncate(DISK_MIB << 20)
         results = run_all(disk.name, names, options)
+    name = f"compare-swap-{options.kernel}"
+    results = so_far(name, results, options.round)
     text, met = report(results, options)
     print(text)
-    save(f"compare-swap-{options.kernel}", text, results)
+    save(name, text, results)
     return 0 if met else 1
 
 

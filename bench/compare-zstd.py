@@ -15,7 +15,7 @@ import statistics
 import sys
 from pathlib import Path
 
-from results import save, spread
+from results import save, so_far, spread, takes_rounds
 
 TREE = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(TREE / "tests/vm"))
@@ -86,8 +86,9 @@ def boot(args, rows):
 
 def report(rows, taken, args):
     """The Markdown, and whether the bars are met."""
-    lines = [f"{args.boots} boots, {args.repeat} × {args.runtime} s per row, {args.size} MiB of "
-             f"which zstd can remove {args.compress} %; RAM taken: " +
+    runs = len(next(iter(rows.values()))["zram"])
+    lines = [f"{runs // args.repeat} boots, {args.repeat} × {args.runtime} s per row, "
+             f"{args.size} MiB of which zstd can remove {args.compress} %; RAM taken: " +
              ", ".join(f"{name} {count / MIB:.0f} MiB" for name, count in taken.items()), "",
              "| row | zram mean, µs | p50 / p99 | ramster mean, µs | p50 / p99 | "
              "ramster ÷ zram, pair by pair | wanted | |", "|---" * 8 + "|"]
@@ -118,16 +119,18 @@ def main():
     parser.add_argument("--compress", type=int, default=60, metavar="PERCENT",
                         help="of the data that zstd can remove")
     parser.add_argument("--module", metavar="FILE", help="default: build it")
+    takes_rounds(parser)
     args = parser.parse_args()
     args.module = args.module or uml.build_module()
     rows, warnings = {row: {"zram": [], "ramster": []} for row in ROWS}, []
     for _ in range(args.boots):
         taken, found = boot(args, rows)
         warnings += found
-    text, met = report(rows, taken, args)
+    numbers = so_far("compare-zstd", {"rows": rows, "ram_bytes": taken}, args.round)
+    text, met = report(numbers["rows"], taken, args)
     text += "".join(f"\nkernel warning: {line}" for line in warnings)
     print(text)
-    save("compare-zstd", text, {"rows": rows, "ram_bytes": taken})
+    save("compare-zstd", text, numbers)
     return 0 if met and not warnings else 1
 
 

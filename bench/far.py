@@ -23,7 +23,7 @@ import sys
 import time
 from pathlib import Path
 
-from results import save, spread
+from results import save, so_far, spread, takes_rounds
 
 TREE = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(TREE / "tests/vm"))
@@ -98,6 +98,7 @@ def main():
     parser.add_argument("--count", type=int, default=1500)
     parser.add_argument("--kernel", default="61")
     parser.add_argument("--brings", type=int, default=1, help="threads of the library")
+    takes_rounds(parser)
     args = parser.parse_args()
     raw, runs, missed = {mode: [] for mode in MODES}, {mode: [] for mode in MODES}, []
     with fabric.open_fabric(args.kernel, donate="64M", tools=(), name="bench-far") as lab:
@@ -108,17 +109,18 @@ def main():
             for mode, (events, poll_us) in MODES.items():
                 raw[mode].append(raw_read(lab, args.count, events))
                 runs[mode].append(far(lab, f"count={args.count} brings={args.brings} "
-                                      f"seed={i + 1} poll={poll_us}"))
+                                      f"seed={args.round + i + 1} poll={poll_us}"))
                 print(f"{time.strftime('%H:%M:%S')} {mode}: raw {raw[mode][-1]:.0f}; "
                       f"{runs[mode][-1]}", file=sys.stderr, flush=True)
+    numbers = so_far("far", {"raw": raw, "runs": runs}, args.round)
     lines = []
     for mode in MODES:
-        more, bars = report(mode, raw[mode], runs[mode])
+        more, bars = report(mode, numbers["raw"][mode], numbers["runs"][mode])
         lines, missed = lines + more, missed + bars
     lines += ["", "Bars: " + ("missed: " + ", ".join(missed) if missed else "all met") + "."]
     text = "\n".join(lines)
     print(text)
-    save("far", text, {"raw": raw, "runs": runs})
+    save("far", text, numbers)
     return 1 if missed else 0
 
 

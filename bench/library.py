@@ -16,7 +16,7 @@ import statistics
 import sys
 from pathlib import Path
 
-from results import save, spread
+from results import save, so_far, spread, takes_rounds
 
 TREE = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(TREE / "tests/vm"))
@@ -61,7 +61,7 @@ ROWS = {
 
 COSTS = {"4 KiB get": "get_bw -s 4K", "4 KiB put": "put_bw -s 4K",
          "64 KiB get": "get_bw -s 64K", "64 KiB put": "put_bw -s 64K"}
-COST_SECONDS = 8
+COST_SECONDS = 4
 
 
 def start_donor(node, donate):
@@ -105,7 +105,7 @@ def run(nodes, args):
 
             def library():
                 rows[name]["library"].append(perf(client, [donor], arguments)[key] / by)
-            for step in (library, verbs) if turn % 2 else (verbs, library):
+            for step in (library, verbs) if (turn + args.round) % 2 else (verbs, library):
                 step()
             compare_block.note(f"{turn + 1}/{args.repeat} {name}: verbs "
                                f"{rows[name]['verbs'][-1]:.1f}, "
@@ -114,21 +114,22 @@ def run(nodes, args):
 
 
 def costs(nodes):
-    """{test: figures}: of long runs, in which connecting and borrowing hardly count."""
+    """{test: [figures]}: of a long run, in which connecting and borrowing hardly count."""
     donor, client = nodes
     gauge, found = meter.Meter(donor, client), {}
     for name, test in COSTS.items():
         before = gauge.read()
         got = perf(client, [donor], f"{test} -D {COST_SECONDS}")
         moved = (got["iterations"] + 200 + got["pages"]) * got["bytes"]  # warm-up, first puts
-        found[name] = gauge.since(before, moved)
-        compare_block.note(f"cost of {name}: {found[name]}")
+        found[name] = [gauge.since(before, moved)]
+        compare_block.note(f"cost of {name}: {found[name][0]}")
     return found
 
 
 def report(rows, spent, args):
     """The Markdown, and whether the bars are met."""
-    lines = [f"Wire {args.wire}, {args.repeat} repetitions", "",
+    repetitions = len(next(iter(rows.values()))["verbs"])
+    lines = [f"Wire {args.wire}, {repetitions} repetitions", "",
              "| | raw verbs | library | library ÷ verbs, pair by pair | wanted | |",
              "|---" * 6 + "|"]
     all_met = True
@@ -144,8 +145,8 @@ def report(rows, spent, args):
                      f"{'' if bar is None else 'met' if met else 'MISSED'} |")
     lines += ["", "| library, 32 under way | " + " | ".join(meter.COLUMNS.values()) + " |",
               "|---" * (len(meter.COLUMNS) + 1) + "|"]
-    for name, cost in spent.items():
-        cells = [f"{cost[key]:.2f}" for key in meter.COLUMNS]
+    for name, runs in spent.items():
+        cells = [f"{compare_block.middle(runs, key):.2f}" for key in meter.COLUMNS]
         lines.append(f"| {name} | " + " | ".join(cells) + " |")
     return "\n".join(lines), all_met
 
@@ -155,6 +156,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--repeat", type=int, default=5)
     parser.add_argument("--wire", choices=("rxe", "siw"), default="rxe")
+    takes_rounds(parser)
     args = parser.parse_args()
     if not PERF.exists():
         parser.error(f"{PERF} is not built: run make")
@@ -163,13 +165,14 @@ def main():
             node.favour()
         start_donor(nodes[0], "160M")
         nodes[1].check(f"ping -q -c 1 {nodes[0].ip}")
-        rows = run(nodes, args)
-        spent = costs(nodes)
+        numbers = {"rows": run(nodes, args), "cost": costs(nodes)}
         warnings = sum((node.warnings() for node in nodes), [])
-    text, met = report(rows, spent, args)
+    name = f"library-{args.wire}"
+    numbers = so_far(name, numbers, args.round)
+    text, met = report(numbers["rows"], numbers["cost"], args)
     text += "".join(f"\nkernel warning: {line}" for line in warnings)
     print(text)
-    save(f"library-{args.wire}", text, {"rows": rows, "cost": spent})
+    save(name, text, numbers)
     return 0 if met and not warnings else 1
 
 

@@ -20,7 +20,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from results import save, spread
+from results import save, so_far, spread, takes_rounds
 
 TREE = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(TREE / "tests/vm"))
@@ -71,7 +71,7 @@ def curve(name, args):
         figures = {test: {n: [] for n in COUNTS} for test in TESTS}
         for turn in range(args.repeat):
             for test in TESTS:
-                for n in COUNTS[::-1] if turn % 2 else COUNTS:
+                for n in COUNTS[::-1] if (turn + args.round) % 2 else COUNTS:
                     arguments = f"{test} -D {args.seconds} -m {MEMORY}"
                     depth = DEPTH // n if name == "threads" else DEPTH
                     arguments += f" -q {depth}" + (f" -t {n}" if name == "threads" else "")
@@ -162,12 +162,14 @@ def main():
     parser.add_argument("--repeat", type=int, default=5)
     parser.add_argument("--seconds", type=int, default=2, help="of each point")
     parser.add_argument("--curves", nargs="+", choices=names, default=names)
+    takes_rounds(parser)
     args = parser.parse_args()
     index, took = (stored(args), wire(args)) if "stored" in args.curves else ({}, {})
     curves = {name: curve(name, args) for name in args.curves if name != "stored"}
-    text = report(curves, index, took)
+    numbers = so_far("scaling", {"curves": curves, "stored": index, "wire": took}, args.round)
+    text = report(numbers["curves"], numbers["stored"], numbers["wire"])
     print(text)
-    save("scaling", text, {"curves": curves, "stored": index, "wire": took})
+    save("scaling", text, numbers)
     return 0
 
 
