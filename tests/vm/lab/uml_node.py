@@ -125,10 +125,8 @@ class Node:
     def cpu_seconds(self):
         """CPU that it has used on the host, its kernel and programs, those that ended too."""
         ticks = 0
-        for process in {Path("/proc") / str(t) for t in _threads_of_session(self._process.pid)}:
-            with contextlib.suppress(OSError):      # a thread of another process, or just ended
-                if not (process / "task" / process.name).exists():
-                    continue
+        for process in _processes_of_session(self._process.pid):
+            with contextlib.suppress(OSError):      # has ended meanwhile
                 fields = (process / "stat").read_text(encoding="ascii").rsplit(")", 1)[1].split()
                 ticks += sum(map(int, fields[11:15]))
         return ticks / os.sysconf("SC_CLK_TCK")
@@ -213,15 +211,22 @@ class Node:
     stop = kill
 
 
+def _processes_of_session(leader):
+    """What /proc has of a session's processes."""
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(ProcessLookupError):       # has ended meanwhile
+            if os.getsid(int(process.name)) == leader:
+                found.append(process)
+    return found
+
+
 def _threads_of_session(leader):
     """Thread ids of all processes of a session; those started later inherit their CPU."""
     found = []
-    for process in Path("/proc").glob("[0-9]*"):
-        try:
-            if os.getsid(int(process.name)) == leader:
-                found += [int(task.name) for task in (process / "task").iterdir()]
-        except (ProcessLookupError, FileNotFoundError):
-            pass    # has ended meanwhile
+    for process in _processes_of_session(leader):
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+            found += [int(task.name) for task in (process / "task").iterdir()]
     return found
 
 
