@@ -30,18 +30,11 @@ SCRIPTS = {
 }
 
 
-def forget():
-    """What an earlier run has left."""
-    for ending in ("json", "md", "png", "svg"):
-        for file in DIRECTORY.glob(f"*.{ending}"):
-            file.unlink()
-
-
-def run(script, number):
-    """One repetition. Returns whether it has measured: a missed bar is status 1 as well."""
+def run(script, done):
+    """One repetition more than are done. Has it measured? A missed bar is status 1 as well."""
     before = time.time()
     status = subprocess.run([sys.executable, BENCH / script, *SCRIPTS[script],
-                             f"--round={number}"], check=False).returncode
+                             f"--round={done}"], check=False).returncode
     return status in (0, 1) and any(file.stat().st_mtime >= before
                                     for file in DIRECTORY.glob("*.json"))
 
@@ -52,13 +45,12 @@ def main():
     parser.add_argument("--rounds", type=int, default=5, metavar="N")
     parser.add_argument("--only", nargs="+", choices=SCRIPTS, default=list(SCRIPTS))
     args = parser.parse_args()
-    forget()
     measured, begin = dict.fromkeys(args.only, 0), time.monotonic()
     for number in range(args.rounds):
         for script in args.only:
             print(f"bench: round {number + 1} of {args.rounds}, {script}, "
                   f"{(time.monotonic() - begin) / 60:.0f} min", file=sys.stderr, flush=True)
-            measured[script] += run(script, number)
+            measured[script] += run(script, measured[script])
     for script, times in measured.items():
         if times < args.rounds:
             print(f"bench: {script} has measured in {times} of {args.rounds} rounds",
