@@ -9,6 +9,7 @@
 Usage: test_swap.py [KERNEL...]
 """
 import re
+import time
 
 from lab import fabric
 from lab.scenario import MIB, expect, run, say, wait_during, wait_for
@@ -16,6 +17,7 @@ from lab.scenario import MIB, expect, run, say, wait_during, wait_for
 COST = 60
 CASES = ("510", "61", "612", "72")
 ON_DONOR = 24 * MIB     # must have lain there
+PAUSE_S = 2
 RSS_SLACK = 4 * MIB     # of ramsterd: what it allocates for its own use
 
 
@@ -59,6 +61,19 @@ def program_exits(lab, rss):
     expect_memory_back(lab, rss, f"program gone (the kernel kept {kept} pages of it)")
 
 
+def donor_pauses(lab):
+    """Swapping out stands still for a while; what waits for memory waits too, and is not killed."""
+    job = lab.swaptest("80M", "12M", "--rounds 1", group="paused")
+    wait_during(job, "its pages on the donor", lambda: lab.sysfs("remote_pages") > 512, 300)
+    lab.donors[0].freeze()
+    time.sleep(PAUSE_S)
+    lab.donors[0].thaw()
+    code, output = job.wait(300)
+    expect(code == 0, f"the program goes on; exit code {code}:\n{output}")
+    lab.drain_swap(group="paused")
+    say(f"a pause of {PAUSE_S} s while it swapped out, and the program went on")
+
+
 def swap_goes_off(lab, rss):
     """A program is killed, and its swap taken away at once."""
     job = lab.swaptest("24M", "8M", "--seconds 600", group="killed")
@@ -77,6 +92,7 @@ def test(kernel):
         say(f"{kernel}: swap is on")
         swap_and_verify(lab)
         program_exits(lab, rss)
+        donor_pauses(lab)
         swap_goes_off(lab, rss)
         say(f"rmmod took {lab.unload_module():.1f} s")
 
