@@ -148,6 +148,7 @@ static void on_down(void *owner, struct rmr_session *s)
 	struct rmr_remote *r = owner;
 
 	__atomic_store_n(&donor_of(r, s)->asked, 0, __ATOMIC_RELAXED);
+	rmr_slabs_unname(&r->slabs, s);
 	rmr_slabs_event_all(&r->slabs, s, CORE_LEASE_DISCONNECT);
 }
 
@@ -176,7 +177,7 @@ static u32 take_asked(struct rmr_donor *d, u32 n)
 static void on_listed(void *owner, struct rmr_session *s)
 {
 	struct rmr_remote *r = owner;
-	u32 n = rmr_slabs_fence_orphans(&r->slabs, s);
+	u32 n = rmr_slabs_fence_unnamed(&r->slabs, s);
 
 	if (!n)
 		return;

@@ -97,6 +97,8 @@ bool rmr_slabs_event(struct rmr_slabs *slabs, const struct rmr_session *s, u64 i
 
 	pthread_mutex_lock(&slabs->lock);
 	slab = lookup(slabs, s, id, generation);
+	if (slab && event == CORE_LEASE_RESUME)
+		slab->named = true;
 	changed = slab && slab_event(slab, event);
 	pthread_mutex_unlock(&slabs->lock);
 	return changed;
@@ -115,13 +117,25 @@ void rmr_slabs_event_all(struct rmr_slabs *slabs, const struct rmr_session *s,
 	pthread_mutex_unlock(&slabs->lock);
 }
 
-u32 rmr_slabs_fence_orphans(struct rmr_slabs *slabs, const struct rmr_session *s)
+void rmr_slabs_unname(struct rmr_slabs *slabs, const struct rmr_session *s)
+{
+	u32 i;
+
+	pthread_mutex_lock(&slabs->lock);
+	for (i = 0; i < slabs->end; i++)
+		if (slabs->table[i]->session == s)
+			slabs->table[i]->named = false;
+	pthread_mutex_unlock(&slabs->lock);
+}
+
+/* A named one may be orphaned again meanwhile, by a request that has failed. */
+u32 rmr_slabs_fence_unnamed(struct rmr_slabs *slabs, const struct rmr_session *s)
 {
 	u32 i, n = 0;
 
 	pthread_mutex_lock(&slabs->lock);
 	for (i = 0; i < slabs->end; i++)
-		if (slabs->table[i]->session == s &&
+		if (slabs->table[i]->session == s && !slabs->table[i]->named &&
 		    core_lease_orphaned(rmr_slab_state(slabs->table[i])))
 			n += slab_event(slabs->table[i], CORE_LEASE_FENCE);
 	pthread_mutex_unlock(&slabs->lock);
@@ -190,6 +204,7 @@ int rmr_slabs_add(struct rmr_slabs *slabs, struct rmr_session *s, const struct c
 		slab->len = grant->grant.len;
 		slab->rkey = grant->grant.rkey;
 		slab->generation = grant->grant.generation;
+		slab->named = true;
 		slab->page_bytes = 0;
 		memset(&slab->slots, 0, sizeof(slab->slots));
 		pthread_mutex_unlock(&slab->lock);

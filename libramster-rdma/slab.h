@@ -28,6 +28,7 @@ struct rmr_slab {
 	struct rmr_session *session;
 	u64 id, addr, len; /* the donor's words; len is that of all slabs */
 	u32 rkey, generation;
+	bool named; /* by the donor, since it was last connected; under slabs.lock */
 
 	pthread_mutex_t lock; /* guards what follows */
 	u32 page_bytes;	      /* of its slots */
@@ -55,8 +56,10 @@ int rmr_slabs_add(struct rmr_slabs *slabs, struct rmr_session *s, const struct c
 /* An event of a slab in the donor's words. False: no such slab, or not in its state. */
 bool rmr_slabs_event(struct rmr_slabs *slabs, const struct rmr_session *s, u64 id, u32 generation,
 		     enum core_lease_event event);
-/* Fence those slabs of a donor that are still orphaned. Returns how many. */
-u32 rmr_slabs_fence_orphans(struct rmr_slabs *slabs, const struct rmr_session *s);
+/* The connection broke: the donor must name its slabs anew. */
+void rmr_slabs_unname(struct rmr_slabs *slabs, const struct rmr_session *s);
+/* Fence those slabs of a donor that it has not named. Returns how many. */
+u32 rmr_slabs_fence_unnamed(struct rmr_slabs *slabs, const struct rmr_session *s);
 void rmr_slabs_event_all(struct rmr_slabs *slabs, const struct rmr_session *s,
 			 enum core_lease_event event);
 /* The donor refused access: whatever it meant to say, the slab is fenced. */

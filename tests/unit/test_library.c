@@ -352,6 +352,34 @@ static void test_leases(void)
 	rmr_slabs_uninit(&slabs);
 }
 
+/* After a resume the donor names what it has; meanwhile a request may fail again. */
+static void test_naming(void)
+{
+	struct rmr_slabs slabs;
+	u64 id;
+
+	CU_ASSERT_FATAL(!rmr_slabs_init(&slabs, SLAB_BYTES, retirable, NULL));
+	for (id = 1; id <= 3; id++)
+		grant(&slabs, DONOR(0), id);
+	grant(&slabs, DONOR(1), 1);
+	rmr_slabs_unname(&slabs, DONOR(0));
+	rmr_slabs_event_all(&slabs, DONOR(0), CORE_LEASE_DISCONNECT);
+	rmr_slabs_event_all(&slabs, DONOR(1), CORE_LEASE_DISCONNECT);
+	CU_ASSERT(rmr_slabs_event(&slabs, DONOR(0), 1, 101, CORE_LEASE_RESUME));
+	CU_ASSERT(rmr_slabs_event(&slabs, DONOR(0), 3, 103, CORE_LEASE_RESUME));
+	rmr_slabs_event_all(&slabs, DONOR(0), CORE_LEASE_DISCONNECT);
+	CU_ASSERT(rmr_slabs_fence_unnamed(&slabs, DONOR(0)) == 1);
+	CU_ASSERT(rmr_slab_state(rmr_slabs_at(&slabs, 0)) == CORE_LEASE_ORPHANED);
+	CU_ASSERT(rmr_slab_state(rmr_slabs_at(&slabs, 1)) == CORE_LEASE_FENCED);
+	CU_ASSERT(rmr_slab_state(rmr_slabs_at(&slabs, 2)) == CORE_LEASE_ORPHANED);
+	CU_ASSERT(rmr_slab_state(rmr_slabs_at(&slabs, 3)) == CORE_LEASE_ORPHANED);
+	/* the next connection: what was named by the last one counts no more */
+	rmr_slabs_unname(&slabs, DONOR(0));
+	CU_ASSERT(rmr_slabs_fence_unnamed(&slabs, DONOR(0)) == 2);
+	CU_ASSERT(rmr_slab_state(rmr_slabs_at(&slabs, 3)) == CORE_LEASE_ORPHANED);
+	rmr_slabs_uninit(&slabs);
+}
+
 /* ---- compressed tier, checksum ---- */
 
 static void test_ztier(void)
@@ -425,6 +453,7 @@ CU_TestInfo unit_tests[] = {
 	{ "threads", test_threads },
 	{ "slots", test_slots },
 	{ "leases", test_leases },
+	{ "naming after a resume", test_naming },
 	{ "compressed tier", test_ztier },
 	{ "checksum", test_crc32c },
 	CU_TEST_INFO_NULL,
