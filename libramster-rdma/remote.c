@@ -70,14 +70,31 @@ static bool may_ask(const struct rmr_donor *d)
 	       rmr_now_ms() > __atomic_load_n(&d->denied_until, __ATOMIC_RELAXED);
 }
 
+static bool has_room(const struct rmr_remote *r, const struct rmr_donor *d)
+{
+	return rmr_session_free_bytes(d->session) >= r->slabs.slab_bytes;
+}
+
+/*
+ * A slab more than when it denied: it will be asked again when the pause is over. With a quota a
+ * donor denies although it has room.
+ */
+static bool has_more_room(const struct rmr_remote *r, const struct rmr_donor *d)
+{
+	u64 free_bytes = rmr_session_free_bytes(d->session);
+	u64 before = __atomic_load_n(&d->denied_free, __ATOMIC_RELAXED);
+
+	return rmr_session_live(d->session) && has_room(r, d) &&
+	       (before < r->slabs.slab_bytes ||
+		(free_bytes > before && free_bytes - before >= r->slabs.slab_bytes));
+}
+
 bool rmr_remote_hopeful(struct rmr_remote *r)
 {
 	const struct rmr_donor *d;
 
-	/* one that has denied and says that it has room is asked again when the pause is over */
 	for (d = r->donors; d < r->donors + r->ndonors; d++)
-		if (asking(d) || (rmr_session_live(d->session) &&
-				  rmr_session_free_bytes(d->session) >= r->slabs.slab_bytes))
+		if (asking(d) || (may_ask(d) && has_room(r, d)) || has_more_room(r, d))
 			return true;
 	return false;
 }
@@ -213,6 +230,7 @@ static void on_deny(struct rmr_remote *r, struct rmr_session *s, const struct co
 {
 	struct rmr_donor *d = donor_of(r, s);
 
+	__atomic_store_n(&d->denied_free, msg->deny.free_bytes, __ATOMIC_RELAXED);
 	__atomic_store_n(&d->denied_until, rmr_now_ms() + DENIED_MS, __ATOMIC_RELAXED);
 	take_asked(d, msg->deny.count);
 	r->ops->changed(r->owner);

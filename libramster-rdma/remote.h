@@ -26,6 +26,7 @@ struct rmr_donor {
 	struct rmr_session *session;
 	u32 asked;		    /* atomic: slabs that have neither come nor been denied */
 	u64 asked_at, denied_until; /* ms; asked_at of the control thread alone; atomic */
+	u64 denied_free;	    /* atomic, bytes: what it had left when it denied last */
 };
 
 struct rmr_remote {
