@@ -505,8 +505,11 @@ void rmr_remote_stop(struct rmr_remote *r)
 	rmr_worker_stop(&r->control);
 	for (i = 0; i < r->ndonors; i++)
 		rmr_session_quit(r->donors[i].session);
-	for (i = 0; i < r->ndonors; i++)
+	for (i = 0; i < r->ndonors; i++) {
 		rmr_session_stop(r->donors[i].session);
+		/* nothing will move any more: the mover need not try slab by slab */
+		rmr_slabs_event_all(&r->slabs, r->donors[i].session, CORE_LEASE_DISCONNECT);
+	}
 }
 
 void rmr_remote_uninit(struct rmr_remote *r)
