@@ -170,6 +170,16 @@ int rmr_control_send(struct rmr_control *c, const struct core_msg *msg)
 	return err;
 }
 
+bool rmr_control_busy(struct rmr_control *c)
+{
+	bool busy;
+
+	pthread_mutex_lock(&c->lock);
+	busy = c->open && c->sending >= RMR_CONTROL_DEPTH / 2;
+	pthread_mutex_unlock(&c->lock);
+	return busy;
+}
+
 int rmr_control_recv(struct rmr_control *c, struct core_msg *msg)
 {
 	struct rmr_completion done = { 0 };

@@ -39,6 +39,8 @@ void rmr_control_close(struct rmr_control *c);
 
 /* -ENOTCONN; -EAGAIN when the ring is full. Any thread. */
 int rmr_control_send(struct rmr_control *c, const struct core_msg *msg);
+/* Half of the ring is taken: what is not urgent had better wait. Any thread. */
+bool rmr_control_busy(struct rmr_control *c);
 /*
  * The next message: 1; 0: there is none; -ECONNABORTED: the connection is broken;
  * else what core_msg_decode() says of it.

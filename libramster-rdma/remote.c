@@ -24,6 +24,7 @@
 #define DENIED_MS     1000 /* a donor that said no is not asked again for this long */
 #define ASK_MS	      5000 /* a request without an answer is forgotten after this */
 #define TICK_MS	      500
+#define BUSY_MS	      10 /* and with slabs left to give back, which a donor was too slow for */
 
 static u32 reserve(const struct rmr_remote *r)
 {
@@ -291,19 +292,31 @@ static void on_message(void *owner, struct rmr_session *s, const struct core_msg
 
 /* ---- the control thread ---- */
 
-static void retire_slabs(struct rmr_remote *r)
+static bool any_busy(const struct rmr_remote *r)
+{
+	u32 i;
+
+	for (i = 0; i < r->ndonors; i++)
+		if (rmr_session_busy(r->donors[i].session))
+			return true;
+	return false;
+}
+
+/* False: the rest later, a donor has not heard of the last ones yet. */
+static bool retire_slabs(struct rmr_remote *r)
 {
 	struct rmr_slabs_count count;
 	struct rmr_retired gone;
 
-	for (;;) {
+	while (!any_busy(r)) {
 		rmr_slabs_count(&r->slabs, NULL, &count);
 		if (!rmr_slabs_retire(&r->slabs, rmr_remote_idle(r) || count.empty > 2 * reserve(r),
 				      &gone))
-			return;
+			return true;
 		if (gone.release)
 			send_release(gone.session, gone.id, gone.generation);
 	}
+	return false;
 }
 
 /* How many slabs to ask each donor for. */
@@ -368,14 +381,15 @@ static void ask(struct rmr_remote *r)
 static u32 control_turn(void *arg)
 {
 	struct rmr_remote *r = arg;
+	bool retired;
 
 	__atomic_store_n(&r->low, false, __ATOMIC_RELEASE);
 	if (__atomic_exchange_n(&r->wanted, false, __ATOMIC_RELAXED))
 		__atomic_store_n(&r->wanted_at, rmr_now_ms(), __ATOMIC_RELAXED);
-	retire_slabs(r);
+	retired = retire_slabs(r);
 	ask(r);
 	r->ops->tick(r->owner);
-	return TICK_MS;
+	return retired ? TICK_MS : BUSY_MS;
 }
 
 /* ---- life ---- */

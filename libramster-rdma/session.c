@@ -80,6 +80,11 @@ int rmr_session_send(struct rmr_session *s, const struct core_msg *msg)
 	return rmr_control_send(&s->control, msg);
 }
 
+bool rmr_session_busy(struct rmr_session *s)
+{
+	return rmr_control_busy(&s->control);
+}
+
 static void say_alive(struct rmr_session *s)
 {
 	struct core_msg msg = {

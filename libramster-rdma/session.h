@@ -61,6 +61,8 @@ void rmr_session_free(struct rmr_session *s);
 
 /* -ENOTCONN unless connected; -EAGAIN when the ring is full. Any thread. */
 int rmr_session_send(struct rmr_session *s, const struct core_msg *msg);
+/* Many messages are on their way: what is not urgent had better wait. Any thread. */
+bool rmr_session_busy(struct rmr_session *s);
 /* The lane of a port; NULL unless live. */
 struct rmr_lane *rmr_session_lane(struct rmr_session *s, const struct rmr_port *port);
 /* More lanes may be wanted. Any thread. */
