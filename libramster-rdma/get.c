@@ -39,12 +39,30 @@ static void get_fail(struct rmr_op *op, int err)
 	rmr_op_finish(op, err);
 }
 
+static bool changed(const struct rmr_op *op)
+{
+	return !core_entry_equal(rmr_index_peek(&op->caller->r->index, &op->key), op->entry);
+}
+
+/*
+ * The slab is no more. The page may have left it in time; else the mover, which may have read
+ * it before, is about to say where it lies now, or that it is lost.
+ */
+static void get_gone(struct rmr_op *op)
+{
+	if (changed(op))
+		rmr_get_start(op);
+	else
+		get_fail(op,
+			 op->caller->port.bulk ? -EIO : -EAGAIN); /* the mover: not for itself */
+}
+
 /* The page that came is not the one that was put: overwritten meanwhile, or damaged. */
 static void get_damaged(struct rmr_op *op)
 {
 	struct rmr *r = op->caller->r;
 
-	if (!core_entry_equal(rmr_index_peek(&r->index, &op->key), op->entry)) {
+	if (changed(op)) {
 		rmr_get_start(op);
 		return;
 	}
@@ -86,14 +104,17 @@ static void get_remote(struct rmr_op *op)
 	op->slab = rmr_slabs_find(&op->caller->r->remote.slabs, &where);
 	op->slot = where.slot;
 	if (!op->slab) {
-		get_fail(op, -EIO);
+		get_gone(op);
 		return;
 	}
 	err = rmr_op_post(op, false);
 	if (!err)
 		return;
 	rmr_op_drop_slab(op);
-	get_fail(op, err);
+	if (err == -EIO)
+		get_gone(op);
+	else
+		get_fail(op, err);
 }
 
 void rmr_get_start(struct rmr_op *op)
@@ -124,10 +145,12 @@ void rmr_get_ended(struct rmr_op *op)
 	int err = op->wr.err ? rmr_op_wire_error(op, op->wr.err) : 0;
 
 	rmr_op_drop_slab(op);
-	if (err) {
+	if (err == -EIO) {
+		get_gone(op);
+	} else if (err) {
 		get_fail(op, err);
-		return;
+	} else {
+		rmr_count(op->caller, RMR_REMOTE_READS);
+		get_verify(op);
 	}
-	rmr_count(op->caller, RMR_REMOTE_READS);
-	get_verify(op);
 }
