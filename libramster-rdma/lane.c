@@ -437,10 +437,12 @@ void rmr_port_arm(struct rmr_port *port)
 
 	for (use = port->uses; use < port->uses + port->nuses; use++) {
 		fd = use->n ? lane_arm(use->lane) : -1;
-		if (fd < 0 || fd == use->fd)
+		if (fd == use->fd)
 			continue;
-		if (!epoll_add(port->epoll, fd))
-			use->fd = fd;
+		/* what nobody waits for is not drained and would stay readable */
+		if (use->fd >= 0)
+			epoll_ctl(port->epoll, EPOLL_CTL_DEL, use->fd, NULL);
+		use->fd = fd >= 0 && !epoll_add(port->epoll, fd) ? fd : -1;
 	}
 }
 
