@@ -61,7 +61,7 @@ static void put_local(struct rmr_op *op)
 		return;
 	}
 	/* the mover itself makes room for others: it comes back by itself */
-	if (op->verb == RMR_OP_PUT && rmr_remote_hopeful(&r->remote)) {
+	if (!op->caller->port.bulk && rmr_remote_hopeful(&r->remote)) {
 		rmr_remote_want(&r->remote);
 		if (rmr_op_wait(op))
 			return;
