@@ -315,6 +315,19 @@ static bool next_fault(void *arg)
 
 /* ---- threads ---- */
 
+/* Make a page busy that is not here; false: somebody has brought it, or is about to, or lost it. */
+static bool claim(struct rmr_far *f, u64 page)
+{
+	bool claimed;
+
+	far_lock(f, page);
+	claimed = !(far_flags(f, page) & (FAR_RESIDENT | FAR_BUSY | FAR_LOST));
+	if (claimed)
+		far_set(f, page, FAR_BUSY);
+	far_unlock(f, page);
+	return claimed;
+}
+
 /* The fault for which there was no room, once more. It may not wait forever. */
 static void retry(struct far_thread *t)
 {
@@ -322,7 +335,8 @@ static void retry(struct far_thread *t)
 	int err = __atomic_load_n(&f->put_error, __ATOMIC_RELAXED);
 
 	missing(t, t->stalled_page, t->stalled_write);
-	if (!t->stalled || !err || rmr_now_ms() < t->stalled_since + f->timeout_ms)
+	if (!t->stalled || !err || rmr_now_ms() < t->stalled_since + f->timeout_ms ||
+	    !claim(f, t->stalled_page))
 		return;
 	/* all frames are taken by pages that no donor and no tier has room for */
 	t->stalled = false;
