@@ -105,6 +105,13 @@ def test_donors(donor, client, other):
     daemon.kill("TERM")
 
 
+def test_quota(client, other):
+    """A donor that says it has room, and denies it: pages make room for each other."""
+    daemon = start_donor(other, OPTIONS.replace("--donate=48M", "--donate=96M --quota=48M"))
+    report(*client.sh(f"exec env {CLIENT} {other.ip} full", timeout=240), "quota")
+    daemon.kill("TERM")
+
+
 def test_resume(donor, client):
     """The donor is silent for longer than is borne, but not for longer than it keeps slabs."""
     job = start_client(client, donor.ip, "resume")
@@ -151,11 +158,13 @@ def test_killed(donor, client, daemon):
 
 def main():
     wire = os.environ.get("RAMSTER_WIRE", "rxe")
-    names = sys.argv[1:] or [*PLAIN, "resume", "fenced", "revoke", "donors", "killed"]
+    names = sys.argv[1:] or [*PLAIN, "quota", "resume", "fenced", "revoke", "donors", "killed"]
     with uml_node.Fabric(3, wire, name=f"library-{wire}") as (donor, client, other):
         daemon = start_donor(donor)
         for name in names:
-            if name == "revoke":
+            if name == "quota":
+                test_quota(client, other)
+            elif name == "revoke":
                 test_revoke(donor, client)
             elif name == "resume":
                 test_resume(donor, client)
