@@ -41,7 +41,7 @@ bool rmb_client_listens(const struct rmb_client *client)
 	return client->control && client->spoke;
 }
 
-void rmb_client_send(struct rmb_client *client, const struct core_msg *msg)
+static void client_say(struct rmb_client *client, const struct core_msg *msg, bool limited)
 {
 	struct ramster_msg wire;
 
@@ -50,7 +50,17 @@ void rmb_client_send(struct rmb_client *client, const struct core_msg *msg)
 	core_msg_encode(&wire, msg);
 	client->msgs_out++;
 	client->all->msgs_out++;
-	rmb_conn_send(client->control->conn, &wire);
+	rmb_conn_send(client->control->conn, &wire, limited);
+}
+
+void rmb_client_send(struct rmb_client *client, const struct core_msg *msg)
+{
+	client_say(client, msg, true);
+}
+
+void rmb_client_tell(struct rmb_client *client, const struct core_msg *msg)
+{
+	client_say(client, msg, false);
 }
 
 /* ---- the end of connections and sessions ---- */

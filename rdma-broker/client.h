@@ -93,6 +93,8 @@ unsigned int rmb_clients_unsent(const struct rmb_clients *all);
 
 /* Does nothing while the client is not there; rmb_lend_resume() makes up for it. */
 void rmb_client_send(struct rmb_client *client, const struct core_msg *msg);
+/* As above, of its slabs and without being asked: as many of these may wait as there are slabs. */
+void rmb_client_tell(struct rmb_client *client, const struct core_msg *msg);
 /* May the client be sent anything now? */
 bool rmb_client_listens(const struct rmb_client *client);
 /* For what nothing else limits: false if the client sends too much of it. */

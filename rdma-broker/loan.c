@@ -40,12 +40,12 @@ static void say(const struct rmb_slab *slab, enum ramster_msg_type type, uint32_
 		},
 	};
 
-	rmb_client_send(slab->client, &msg);
+	rmb_client_tell(slab->client, &msg);
 }
 
-static void say_grant(const struct rmb_slab *slab)
+static struct core_msg grant_message(const struct rmb_slab *slab)
 {
-	struct core_msg msg = {
+	return (struct core_msg){
 		.type = RAMSTER_MSG_SLAB_GRANT,
 		.grant = {
 			.slab_id = slab->id,
@@ -55,8 +55,6 @@ static void say_grant(const struct rmb_slab *slab)
 			.generation = slab->generation,
 		},
 	};
-
-	rmb_client_send(slab->client, &msg);
 }
 
 /* Released or fenced: no longer the client's, its memory to be taken down soon. */
@@ -164,6 +162,8 @@ void rmb_loan_revoke(struct rmb_lend *lend, struct rmb_slab *slab, const struct 
 
 void rmb_loan_begin(struct rmb_lend *lend, struct rmb_slab *slab, struct rmb_client *client)
 {
+	struct core_msg msg;
+
 	slab->state = CORE_LEASE_FREE;
 	step(slab, CORE_LEASE_GRANT);
 	slab->id = lend->next_id++;
@@ -178,7 +178,9 @@ void rmb_loan_begin(struct rmb_lend *lend, struct rmb_slab *slab, struct rmb_cli
 	client->granted += slab->bytes;
 	lend->granted += slab->bytes;
 	lend->total_granted++;
-	say_grant(slab);
+	msg = grant_message(slab);
+	/* The answer to a request, of which there may be any number. */
+	rmb_client_send(client, &msg);
 }
 
 void rmb_loan_release(struct rmb_lend *lend, struct rmb_slab *slab)
@@ -194,11 +196,12 @@ void rmb_loan_orphan(struct rmb_slab *slab)
 
 void rmb_loan_resume(struct rmb_lend *lend, struct rmb_slab *slab)
 {
+	struct core_msg msg = grant_message(slab);
 	uint64_t now = now_us(lend), left_us;
 
 	step(slab, CORE_LEASE_RESUME);
 	if (core_lease_readable(slab->state))
-		say_grant(slab);
+		rmb_client_tell(slab->client, &msg);
 	if (slab->state == CORE_LEASE_REVOKING) {
 		left_us = slab->deadline_us > now ? slab->deadline_us - now : 0;
 		say(slab, RAMSTER_MSG_SLAB_REVOKE, (uint32_t)(left_us / 1000));

@@ -11,16 +11,15 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
-#include <sys/queue.h>
 #include <time.h>
 #include <utlist.h>
 
+#include "backlog.h"
 #include "log.h"
 #include "reaper.h"
 
-#define RING	    64	  /* messages posted each way on a control connection */
-#define REAP_S	    2	  /* that the CM may take for the last connections, when we stop */
-#define BACKLOG	    16384 /* messages that wait for a place in the ring; untouched ones cost nothing */
+#define RING	    64 /* messages posted each way on a control connection */
+#define REAP_S	    2  /* that the CM may take for the last connections, when we stop */
 #define POLL_BATCH  16
 #define POLL_ROUNDS 8 /* batches handled before others get their turn */
 /*
@@ -31,11 +30,6 @@
 #define RNR_RETRIES	6
 #define RNR_TIMER_640US 12	     /* IB encoding; the CM's default, 0, means 655 ms */
 #define SEND_WR		(1ull << 32) /* wr_id: SEND_WR | slot, or the receive slot */
-
-struct queued {
-	struct ramster_msg msg;
-	STAILQ_ENTRY(queued) link;
-};
 
 /* A completion queue that never completes anything: donors post nothing on lanes. */
 struct lane_cq {
@@ -75,8 +69,7 @@ struct rmb_conn {
 	struct ibv_mr *mr;
 	struct ramster_msg *ring;	  /* RING to receive into, RING to send from */
 	unsigned int send_head, send_out; /* next slot, slots in flight */
-	STAILQ_HEAD(, queued) backlog;
-	unsigned int backlog_len;
+	struct rmb_backlog backlog;	  /* what waits for a place in the ring */
 	uint64_t progress_us;
 	sd_event_source *io, *again;
 };
@@ -124,7 +117,7 @@ static struct rmb_conn *conn_create(struct rmb_verbs *verbs, struct rdma_cm_id *
 	conn->responder = responder;
 	conn->progress_us = now_us();
 	id->context = conn;
-	STAILQ_INIT(&conn->backlog);
+	rmb_backlog_init(&conn->backlog);
 	address_format(rdma_get_peer_addr(id), conn->peer, sizeof(conn->peer));
 	return conn;
 }
@@ -152,8 +145,6 @@ static void id_destroy(struct rmb_verbs *verbs, struct rdma_cm_id *id)
 
 static void conn_free(struct rmb_conn *conn)
 {
-	struct queued *queued;
-
 	sd_event_source_disable_unref(conn->io);
 	sd_event_source_disable_unref(conn->again);
 	if (conn->accepted)
@@ -169,10 +160,7 @@ static void conn_free(struct rmb_conn *conn)
 	id_destroy(conn->verbs, conn->id);
 	if (conn->pd)
 		pd_put(conn->pd);
-	while ((queued = STAILQ_FIRST(&conn->backlog))) {
-		STAILQ_REMOVE_HEAD(&conn->backlog, link);
-		free(queued);
-	}
+	rmb_backlog_uninit(&conn->backlog);
 	free(conn->ring);
 	free(conn);
 }
@@ -255,46 +243,33 @@ static int post_send(struct rmb_conn *conn, const struct ramster_msg *msg)
 	return 0;
 }
 
-void rmb_conn_send(struct rmb_conn *conn, const struct ramster_msg *msg)
+void rmb_conn_send(struct rmb_conn *conn, const struct ramster_msg *msg, bool limited)
 {
-	struct queued *queued;
-
 	if (conn->is_down || conn->failure)
 		return;
-	if (conn->send_out < RING && !conn->backlog_len) {
+	if (conn->send_out < RING && !conn->backlog.len) {
 		if (post_send(conn, msg))
 			conn_fail_later(conn, "cannot send");
 		return;
 	}
-	queued = conn->backlog_len < BACKLOG ? malloc(sizeof(*queued)) : NULL;
-	if (!queued) {
+	if (!rmb_backlog_add(&conn->backlog, msg, limited))
 		conn_fail_later(conn, "does not take its messages");
-		return;
-	}
-	queued->msg = *msg;
-	STAILQ_INSERT_TAIL(&conn->backlog, queued, link);
-	conn->backlog_len++;
 }
 
 static void backlog_drain(struct rmb_conn *conn)
 {
-	struct queued *first;
-
-	while (conn->backlog_len && conn->send_out < RING) {
-		first = STAILQ_FIRST(&conn->backlog);
-		if (post_send(conn, &first->msg)) {
+	while (conn->backlog.len && conn->send_out < RING) {
+		if (post_send(conn, rmb_backlog_first(&conn->backlog))) {
 			conn_fail_later(conn, "cannot send");
 			return;
 		}
-		STAILQ_REMOVE_HEAD(&conn->backlog, link);
-		conn->backlog_len--;
-		free(first);
+		rmb_backlog_drop(&conn->backlog);
 	}
 }
 
 unsigned int rmb_conn_unsent(const struct rmb_conn *conn)
 {
-	return conn->send_out + conn->backlog_len;
+	return conn->send_out + conn->backlog.len;
 }
 
 uint64_t rmb_conn_progress_us(const struct rmb_conn *conn)

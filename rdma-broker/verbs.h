@@ -52,10 +52,10 @@ int rmb_conn_accept(struct rmb_conn *conn, const void *private_data, size_t len)
 void rmb_conn_reject(struct rmb_conn *conn, const void *private_data, size_t len);
 
 /*
- * Send RAMSTER_MSG_SIZE bytes on a control connection, in order. If the client
- * does not take messages the connection goes down, from the loop.
+ * Send RAMSTER_MSG_SIZE bytes on a control connection, in order. If too many that
+ * are limited wait for the client, the connection goes down, from the loop.
  */
-void rmb_conn_send(struct rmb_conn *conn, const struct ramster_msg *msg);
+void rmb_conn_send(struct rmb_conn *conn, const struct ramster_msg *msg, bool limited);
 /* Messages not yet taken by the client. */
 unsigned int rmb_conn_unsent(const struct rmb_conn *conn);
 /* When the client last took a message, or the oldest one was sent since. Microseconds. */

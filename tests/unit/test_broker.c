@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* What the broker reads: sizes, times, settings, commands of its socket. */
+/* What the broker reads: sizes, times, settings, commands of its socket; what waits to be sent. */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "unit.h"
+#include "backlog.h"
 #include "command.h"
 #include "config.h"
 #include "host.h"
@@ -441,6 +442,38 @@ static void repatriation(void)
 	}
 }
 
+/* In the order they came, limited or not; many slabs leave as much room for the rest as few. */
+static void backlog(void)
+{
+	const unsigned int slabs = 5 * RMB_BACKLOG_MAX / 4;
+	struct ramster_msg msg = { .magic = 0 };
+	struct rmb_backlog waiting;
+	unsigned int i;
+	bool ok = true;
+
+	rmb_backlog_init(&waiting);
+	CU_ASSERT(!rmb_backlog_first(&waiting));
+	for (i = 0; i < slabs + RMB_BACKLOG_MAX; i++) {
+		msg.magic = i;
+		ok = ok && rmb_backlog_add(&waiting, &msg, i >= slabs);
+	}
+	CU_ASSERT(ok && waiting.len == slabs + RMB_BACKLOG_MAX);
+	CU_ASSERT(!rmb_backlog_add(&waiting, &msg, true));
+	msg.magic = i;
+	CU_ASSERT(rmb_backlog_add(&waiting, &msg, false));
+	for (i = 0; ok && i < slabs; i++) {
+		ok = rmb_backlog_first(&waiting)->magic == i;
+		rmb_backlog_drop(&waiting);
+	}
+	CU_ASSERT(ok && !rmb_backlog_add(&waiting, &msg, true));
+	CU_ASSERT(rmb_backlog_first(&waiting)->magic == i);
+	rmb_backlog_drop(&waiting);
+	CU_ASSERT(rmb_backlog_add(&waiting, &msg, true));
+	CU_ASSERT(waiting.len == RMB_BACKLOG_MAX + 1);
+	rmb_backlog_uninit(&waiting);
+	CU_ASSERT(!waiting.len && !waiting.limited && !rmb_backlog_first(&waiting));
+}
+
 CU_TestInfo unit_tests[] = {
 	{ "sizes", sizes },
 	{ "sizes as text", size_texts },
@@ -452,6 +485,7 @@ CU_TestInfo unit_tests[] = {
 	{ "file of settings", file_of_settings },
 	{ "commands", commands },
 	{ "lines", lines },
+	{ "messages that wait", backlog },
 	{ "memory pressure", pressure },
 	{ "when swapped pages come home", repatriation },
 	CU_TEST_INFO_NULL,
