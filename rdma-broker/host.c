@@ -70,6 +70,18 @@ int rmb_host_numa_prefer(void *addr, uint64_t len, int node)
 	return mbind(addr, len, MPOL_PREFERRED, mask, 1024, 0) ? -errno : 0;
 }
 
+/* The soft limit is there for select(), which nobody here calls. */
+static void raise_files(void)
+{
+	struct rlimit limit;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit))
+		return;
+	limit.rlim_cur = limit.rlim_max;
+	if (setrlimit(RLIMIT_NOFILE, &limit))
+		rmb_log(LOG_NOTICE, "cannot raise own limit of open files: %s", strerror(errno));
+}
+
 void rmb_host_protect(void)
 {
 	struct rlimit limit = { RLIM_INFINITY, RLIM_INFINITY };
@@ -82,6 +94,7 @@ void rmb_host_protect(void)
 		rmb_log(LOG_WARNING, "may pin only %" PRIu64 " KiB; set LimitMEMLOCK=infinity",
 			(uint64_t)limit.rlim_max / 1024);
 	}
+	raise_files();
 	/* On fault: the sparse mappings of libraries are not paged in for nothing. */
 	if (mlockall(MCL_CURRENT | MCL_FUTURE | MCL_ONFAULT))
 		rmb_log(LOG_WARNING, "cannot lock own memory: %s", strerror(errno));

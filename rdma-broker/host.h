@@ -20,7 +20,10 @@ bool rmb_host_numa_exists(int node);
  */
 int rmb_host_numa_prefer(void *addr, uint64_t len, int node);
 
-/* Stay in RAM, last in the OOM killer's list, no limit on pinned memory. Says what it may not. */
+/*
+ * Stay in RAM, last in the OOM killer's list, no limit on pinned memory, as many files as may
+ * be. Says what it may not.
+ */
 void rmb_host_protect(void);
 
 #endif /* RMB_HOST_H */

@@ -52,14 +52,19 @@ int rmb_memfile_fill(struct rmb_memfile *file, uint64_t offset, uint64_t bytes)
 	return fallocate(file->fd, 0, (off_t)offset, (off_t)bytes) ? -errno : 0;
 }
 
+void rmb_memfile_close(struct rmb_memfile *file)
+{
+	if (file->fd >= 0) {
+		close(file->fd);
+		file->fd = -1;
+	}
+}
+
 void rmb_memfile_unmap(struct rmb_memfile *file)
 {
 	if (file->addr) {
 		munmap(file->addr, file->bytes);
 		file->addr = NULL;
 	}
-	if (file->fd >= 0) {
-		close(file->fd);
-		file->fd = -1;
-	}
+	rmb_memfile_close(file);
 }

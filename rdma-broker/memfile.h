@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * memfile.h - memory that is lent: a memfd of its own, mapped. Closing it gives
+ * memfile.h - memory that is lent: a memfd of its own, mapped. Unmapping it gives
  * the pages back to the host at once, and the next one starts from zero pages.
  */
 #ifndef RMB_MEMFILE_H
@@ -11,7 +11,7 @@
 struct rmb_memfile {
 	uint8_t *addr; /* NULL: no memory (any more) */
 	uint64_t bytes;
-	int fd;
+	int fd; /* -1: closed */
 };
 
 /*
@@ -21,6 +21,8 @@ struct rmb_memfile {
 int rmb_memfile_map(struct rmb_memfile *file, const char *name, uint64_t bytes, int node);
 /* Make these pages be there. A negative errno where the host has none. */
 int rmb_memfile_fill(struct rmb_memfile *file, uint64_t offset, uint64_t bytes);
+/* Nothing is to be filled any more: the mapping alone keeps the memory, and files are limited. */
+void rmb_memfile_close(struct rmb_memfile *file);
 /* May be called again. */
 void rmb_memfile_unmap(struct rmb_memfile *file);
 

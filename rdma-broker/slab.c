@@ -19,6 +19,8 @@ struct rmb_slab *rmb_slab_create(struct rmb_pd *pd, uint64_t bytes, int node)
 	slab->bytes = bytes;
 	err = rmb_memfile_map(&slab->memory, "ramster-slab", bytes, node);
 	if (!err) {
+		/* A donor may have more slabs than a process may have files. */
+		rmb_memfile_close(&slab->memory);
 		slab->mr = rmb_mr_create(pd, slab->memory.addr, bytes, true, &slab->rkey);
 		if (slab->mr)
 			return slab;

@@ -2,7 +2,7 @@
 /*
  * slab.h - the memory of one slab: a memfd of its own, registered in the
  * domain of the client that has it. Giving it back is deregistering, then
- * closing: the pages return to the host at once, and the next grant starts
+ * unmapping: the pages return to the host at once, and the next grant starts
  * from zero pages in a new file.
  */
 #ifndef RMB_SLAB_H
