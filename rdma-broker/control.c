@@ -25,6 +25,7 @@
 #define PEERS_MAX  16
 #define IDLE_US	   60000000ull /* without a word, or without reading ours */
 #define GROUPS_MAX 256
+#define PAUSE_US   1000000ull /* when no connection can be accepted */
 
 struct peer {
 	struct rmb_control *control;
@@ -43,7 +44,7 @@ struct peer {
 struct rmb_control {
 	struct rmb_daemon *daemon;
 	int fd;
-	sd_event_source *io;
+	sd_event_source *io, *pause;
 	struct peer *peers;
 	unsigned int n_peers;
 };
@@ -410,14 +411,36 @@ static struct peer *peer_create(struct rmb_control *control, int fd)
 	return peer;
 }
 
+static int on_pause_over(sd_event_source *source, uint64_t usec, void *opaque)
+{
+	struct rmb_control *control = opaque;
+
+	(void)source, (void)usec;
+	sd_event_source_set_enabled(control->io, SD_EVENT_ON);
+	return 0;
+}
+
+/* Who connects stays in the queue, and the loop would ask for him at once again. */
+static void accept_failed(struct rmb_control *control, int err)
+{
+	if (err == EAGAIN || err == EINTR || err == ECONNABORTED)
+		return;
+	rmb_log_limited(LOG_ERR, "control socket: cannot accept a connection: %s", strerror(err));
+	sd_event_source_set_enabled(control->io, SD_EVENT_OFF);
+	sd_event_source_set_time_relative(control->pause, PAUSE_US);
+	sd_event_source_set_enabled(control->pause, SD_EVENT_ONESHOT);
+}
+
 static int on_connect(sd_event_source *source, int listener, uint32_t events, void *opaque)
 {
 	struct rmb_control *control = opaque;
 	int fd = accept4(listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
 
 	(void)source, (void)events;
-	if (fd < 0)
+	if (fd < 0) {
+		accept_failed(control, errno);
 		return 0;
+	}
 	if (!peer_allowed(&control->daemon->cfg, fd)) {
 		rmb_log_limited(LOG_WARNING, "control socket: refused a stranger");
 		close(fd);
@@ -495,7 +518,9 @@ struct rmb_control *rmb_control_create(struct rmb_daemon *daemon)
 		return NULL;
 	}
 	if (sd_event_add_io(daemon->event, &control->io, control->fd, EPOLLIN, on_connect,
-			    control) < 0) {
+			    control) < 0 ||
+	    sd_event_add_time(daemon->event, &control->pause, CLOCK_MONOTONIC, UINT64_MAX, 0,
+			      on_pause_over, control) < 0) {
 		rmb_control_destroy(control);
 		return NULL;
 	}
@@ -509,6 +534,7 @@ void rmb_control_destroy(struct rmb_control *control)
 	DL_FOREACH_SAFE(control->peers, peer, tmp)
 		peer_close(peer);
 	sd_event_source_disable_unref(control->io);
+	sd_event_source_disable_unref(control->pause);
 	unlink(control->daemon->cfg.socket);
 	close(control->fd);
 	free(control);
