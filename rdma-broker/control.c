@@ -44,6 +44,8 @@ struct peer {
 struct rmb_control {
 	struct rmb_daemon *daemon;
 	int fd;
+	bool has_group;
+	gid_t group; /* looked up once: the answer may have to come over a network */
 	sd_event_source *io, *pause;
 	struct peer *peers;
 	unsigned int n_peers;
@@ -365,9 +367,8 @@ void rmb_control_ended(struct rmb_control *control, uint64_t id, const char *sha
 
 /* ---- the socket ---- */
 
-static bool peer_allowed(const struct rmb_config *cfg, int fd)
+static bool peer_allowed(const struct rmb_control *control, int fd)
 {
-	const struct group *group = cfg->group[0] ? getgrnam(cfg->group) : NULL;
 	gid_t groups[GROUPS_MAX];
 	socklen_t len;
 	struct ucred cred;
@@ -378,15 +379,15 @@ static bool peer_allowed(const struct rmb_config *cfg, int fd)
 		return false;
 	if (cred.uid == 0 || cred.uid == geteuid())
 		return true;
-	if (!group)
+	if (!control->has_group)
 		return false;
-	if (cred.gid == group->gr_gid)
+	if (cred.gid == control->group)
 		return true;
 	len = sizeof(groups);
 	if (getsockopt(fd, SOL_SOCKET, SO_PEERGROUPS, groups, &len))
 		return false;
 	for (i = 0; i < len / sizeof(groups[0]); i++)
-		if (groups[i] == group->gr_gid)
+		if (groups[i] == control->group)
 			return true;
 	return false;
 }
@@ -441,7 +442,7 @@ static int on_connect(sd_event_source *source, int listener, uint32_t events, vo
 		accept_failed(control, errno);
 		return 0;
 	}
-	if (!peer_allowed(&control->daemon->cfg, fd)) {
+	if (!peer_allowed(control, fd)) {
 		rmb_log_limited(LOG_WARNING, "control socket: refused a stranger");
 		close(fd);
 	} else if (control->n_peers == PEERS_MAX) {
@@ -474,8 +475,10 @@ static int socket_bind(int fd, const char *path)
 	return bind(fd, (struct sockaddr *)&sa, sizeof(sa)) ? -errno : 0;
 }
 
-static int socket_open(const struct rmb_config *cfg)
+/* The socket, and the group that may use it; or a negative errno. */
+static int socket_open(struct rmb_control *control)
 {
+	const struct rmb_config *cfg = &control->daemon->cfg;
 	const struct group *group = cfg->group[0] ? getgrnam(cfg->group) : NULL;
 	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	mode_t mask;
@@ -493,10 +496,14 @@ static int socket_open(const struct rmb_config *cfg)
 		err = -errno;
 	if (!err && listen(fd, PEERS_MAX))
 		err = -errno;
-	if (!err)
-		return fd;
-	close(fd);
-	return err;
+	if (err) {
+		close(fd);
+		return err;
+	}
+	control->has_group = group;
+	if (group)
+		control->group = group->gr_gid;
+	return fd;
 }
 
 struct rmb_control *rmb_control_create(struct rmb_daemon *daemon)
@@ -507,7 +514,7 @@ struct rmb_control *rmb_control_create(struct rmb_daemon *daemon)
 	if (!control)
 		return NULL;
 	control->daemon = daemon;
-	control->fd = socket_open(cfg);
+	control->fd = socket_open(control);
 	if (control->fd < 0) {
 		rmb_log(LOG_ERR, "control socket %s%s%s: %s", cfg->socket,
 			cfg->group[0] ? " for group " : "", cfg->group,
