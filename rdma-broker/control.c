@@ -454,17 +454,21 @@ static int on_connect(sd_event_source *source, int listener, uint32_t events, vo
 	return 0;
 }
 
+static int directory_make(const char *path)
+{
+	char dir[RMB_STRING_MAX];
+
+	snprintf(dir, sizeof(dir), "%s", path);
+	return mkdir(dirname(dir), 0755) && errno != EEXIST ? -errno : 0;
+}
+
 /* Bind where nobody listens; a socket left by a dead daemon is replaced. */
 static int socket_bind(int fd, const char *path)
 {
 	struct sockaddr_un sa = { .sun_family = AF_UNIX };
-	char dir[RMB_STRING_MAX];
 	int probe, err;
 
 	snprintf(sa.sun_path, sizeof(sa.sun_path), "%s", path);
-	snprintf(dir, sizeof(dir), "%s", path);
-	if (mkdir(dirname(dir), 0755) && errno != EEXIST)
-		return -errno;
 	probe = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	err = connect(probe, (struct sockaddr *)&sa, sizeof(sa)) ? errno : 0;
 	close(probe);
@@ -486,8 +490,10 @@ static int socket_open(struct rmb_control *control)
 
 	if (fd < 0)
 		return -errno;
+	err = directory_make(cfg->socket);
 	mask = umask(0177);
-	err = socket_bind(fd, cfg->socket);
+	if (!err)
+		err = socket_bind(fd, cfg->socket);
 	umask(mask);
 	if (!err && cfg->group[0] && !group)
 		err = -ENOENT;
