@@ -31,6 +31,7 @@ struct peer {
 	struct rmb_control *control;
 	int fd;
 	sd_event_source *io, *idle;
+	sd_event_source *again; /* runs what came while it waited */
 	struct rmb_lines lines;
 	char *out; /* what is still to be written */
 	size_t out_len;
@@ -59,6 +60,7 @@ static void peer_close(struct peer *peer)
 	control->n_peers--;
 	sd_event_source_disable_unref(peer->io);
 	sd_event_source_disable_unref(peer->idle);
+	sd_event_source_disable_unref(peer->again);
 	close(peer->fd);
 	free(peer->out);
 	free(peer->ids);
@@ -321,6 +323,13 @@ static int on_peer(sd_event_source *source, int fd, uint32_t events, void *opaqu
 	return 0;
 }
 
+static int on_again(sd_event_source *source, void *opaque)
+{
+	(void)source;
+	peer_lines(opaque);
+	return 0;
+}
+
 /* Without "left", which differs from peer to peer. */
 static json_t *ended_line(uint64_t id, const char *share, uint64_t bytes, const char *outcome)
 {
@@ -360,6 +369,8 @@ void rmb_control_ended(struct rmb_control *control, uint64_t id, const char *sha
 			free(peer->ids);
 			peer->ids = NULL;
 			peer_done(peer);
+			/* Not here: slabs are being taken down, and it may want more of that. */
+			sd_event_source_set_enabled(peer->again, SD_EVENT_ONESHOT);
 		}
 		peer_flush(peer);
 	}
@@ -405,7 +416,9 @@ static struct peer *peer_create(struct rmb_control *control, int fd)
 	control->n_peers++;
 	if (sd_event_add_io(event, &peer->io, fd, EPOLLIN, on_peer, peer) < 0 ||
 	    sd_event_add_time_relative(event, &peer->idle, CLOCK_MONOTONIC, IDLE_US, 1000000,
-				       on_idle, peer) < 0) {
+				       on_idle, peer) < 0 ||
+	    sd_event_add_defer(event, &peer->again, on_again, peer) < 0 ||
+	    sd_event_source_set_enabled(peer->again, SD_EVENT_OFF) < 0) {
 		peer_close(peer);
 		return NULL;
 	}

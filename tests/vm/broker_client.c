@@ -292,12 +292,15 @@ static const char *test_force(void)
 
 	NEED(c && borrow(c, &g));
 	op = bt_control_send(
-		"{\"command\":\"revoke\",\"bytes\":50331648,\"force\":true,\"wait\":true}");
+		"{\"command\":\"revoke\",\"bytes\":50331648,\"force\":true,\"wait\":true}\n"
+		"{\"command\":\"clients\"}");
 	NEED(bt_control_says(op, "\"deadline_ms\":0"));
 	NEED(bt_receive(c, RAMSTER_MSG_SLAB_REVOKE, &r) &&
 	     bt_receive(c, RAMSTER_MSG_SLAB_FENCED, &r));
 	NEED(r.slab.reason == RAMSTER_REASON_OPERATOR);
 	NEED(bt_control_says(op, "\"outcome\":\"fenced\"") && bt_control_says(op, "\"done\":true"));
+	/* What came behind a command that waits is run when that is done. */
+	NEED(bt_control_says(op, "\"clients\":["));
 	fclose(op);
 	return NULL;
 }
