@@ -206,6 +206,8 @@ def test_commands(node):
     (node.run / "talk.py").write_text(TALK, encoding="utf-8")
     code, output = node.sh("python3 /run/lab/talk.py", timeout=120)
     say(code == 0, "control socket: strange lines", output)
+    mode = node.check(f"stat -c %a {os.path.dirname(SOCKET)}").strip()
+    say(mode == "755", "control socket: its directory can be entered", mode)
     code, output = node.sh("setpriv --reuid 65534 --clear-groups python3 -c 'import socket;"
                            f'socket.socket(socket.AF_UNIX).connect("{SOCKET}")\'')
     say(code != 0 and "PermissionError" in output, "control socket: closed to others", output)
