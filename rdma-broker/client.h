@@ -50,6 +50,9 @@ struct rmb_client {
 	struct rmb_slab *slabs;
 	uint64_t granted; /* bytes */
 	uint32_t n_slabs;
+	struct rmb_slab *staying;		      /* not asked back, oldest grant first */
+	uint64_t staying_bytes;			      /* of them */
+	struct rmb_client *holder_prev, *holder_next; /* while it has such */
 	struct {
 		uint32_t count;
 		uint64_t slab_bytes;

@@ -28,6 +28,8 @@ struct rmb_lend {
 	uint32_t next_generation;
 	uint64_t total_granted, total_released, total_fenced; /* slabs since the start */
 	struct rmb_slab *slabs;				      /* by id */
+	struct rmb_client *holders; /* clients that have slabs which are not asked back */
+	uint64_t staying;	    /* bytes of these */
 	struct rmb_slab *reap;	    /* RELEASED and FENCED ones with memory */
 	struct rmb_client *waiting; /* clients with requests, in turn */
 	sd_event_source *work;

@@ -17,14 +17,47 @@ static uint64_t now_us(const struct rmb_lend *lend)
 	return now;
 }
 
+/*
+ * What stays is what a revoke chooses from. It may be most of what is lent, so it is
+ * kept in order: a revoke of all of it must not look at every slab for each one.
+ */
+static void staying_enter(struct rmb_slab *slab)
+{
+	struct rmb_client *client = slab->client;
+	struct rmb_lend *lend = client->all->lend;
+
+	if (!client->staying)
+		DL_APPEND2(lend->holders, client, holder_prev, holder_next);
+	DL_APPEND2(client->staying, slab, stay_prev, stay_next);
+	client->staying_bytes += slab->bytes;
+	lend->staying += slab->bytes;
+}
+
+static void staying_leave(struct rmb_slab *slab)
+{
+	struct rmb_client *client = slab->client;
+	struct rmb_lend *lend = client->all->lend;
+
+	DL_DELETE2(client->staying, slab, stay_prev, stay_next);
+	client->staying_bytes -= slab->bytes;
+	lend->staying -= slab->bytes;
+	if (!client->staying)
+		DL_DELETE2(lend->holders, client, holder_prev, holder_next);
+}
+
 /* The only place where a lease changes; false where the table has no such edge. */
 static bool step(struct rmb_slab *slab, enum core_lease_event event)
 {
 	int next = core_lease_next(slab->state, event);
+	bool stayed = rmb_loan_stays(slab);
 
 	if (next < 0)
 		return false;
 	slab->state = (enum core_lease)next;
+	if (stayed && !rmb_loan_stays(slab))
+		staying_leave(slab);
+	else if (!stayed && rmb_loan_stays(slab))
+		staying_enter(slab);
 	return true;
 }
 
@@ -164,6 +197,7 @@ void rmb_loan_begin(struct rmb_lend *lend, struct rmb_slab *slab, struct rmb_cli
 {
 	struct core_msg msg;
 
+	slab->client = client;
 	slab->state = CORE_LEASE_FREE;
 	step(slab, CORE_LEASE_GRANT);
 	slab->id = lend->next_id++;
@@ -171,7 +205,6 @@ void rmb_loan_begin(struct rmb_lend *lend, struct rmb_slab *slab, struct rmb_cli
 		lend->next_generation = 1;
 	slab->generation = lend->next_generation++;
 	slab->granted_us = now_us(lend);
-	slab->client = client;
 	HASH_ADD(hh, lend->slabs, id, sizeof(slab->id), slab);
 	DL_APPEND(client->slabs, slab);
 	client->n_slabs++;

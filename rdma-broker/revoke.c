@@ -6,55 +6,34 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <utlist.h>
 
 #include "client.h"
 #include "loan.h"
 #include "size.h"
 
-static uint64_t staying_bytes(const struct rmb_client *client)
-{
-	const struct rmb_slab *slab;
-	uint64_t bytes = 0;
-
-	DL_FOREACH(client->slabs, slab)
-		if (rmb_loan_stays(slab))
-			bytes += slab->bytes;
-	return bytes;
-}
-
 /* The client with most, and its oldest grant: load evens out, cold pages move first. */
-static struct rmb_slab *pick_victim(struct rmb_lend *lend)
+static struct rmb_slab *pick_victim(const struct rmb_lend *lend)
 {
-	struct rmb_slab *slab, *tmp, *victim = NULL;
-	struct rmb_client *most = NULL;
-	uint64_t bytes, most_bytes = 0;
+	const struct rmb_client *client, *most = lend->holders;
 
-	HASH_ITER(hh, lend->slabs, slab, tmp) {
-		if (slab->client == most || slab->client->slabs != slab)
-			continue; /* each client once, at its first slab */
-		bytes = staying_bytes(slab->client);
-		if (bytes > most_bytes) {
-			most = slab->client;
-			most_bytes = bytes;
-		}
-	}
-	if (!most)
-		return NULL;
-	DL_FOREACH(most->slabs, victim)
-		if (rmb_loan_stays(victim))
-			break;
-	return victim;
+	for (client = most; client; client = client->holder_next)
+		if (client->staying_bytes > most->staying_bytes)
+			most = client;
+	return most ? most->staying : NULL;
 }
 
 int rmb_revoked_add(struct rmb_revoked *out, uint64_t id, uint64_t bytes)
 {
-	uint64_t *ids = realloc(out->ids, (out->n + 1) * sizeof(*ids));
+	uint64_t *ids;
 
-	if (!ids)
-		return -ENOMEM;
-	out->ids = ids;
-	ids[out->n++] = id;
+	/* There is room for the next power of two. */
+	if (!(out->n & (out->n - 1))) {
+		ids = realloc(out->ids, (out->n ? 2 * out->n : 1) * sizeof(*ids));
+		if (!ids)
+			return -ENOMEM;
+		out->ids = ids;
+	}
+	out->ids[out->n++] = id;
 	out->bytes += bytes;
 	return 0;
 }
@@ -86,22 +65,11 @@ static int revoke_slab(struct rmb_lend *lend, const struct rmb_revoke *how, stru
 	return 0;
 }
 
-static uint64_t all_staying_bytes(struct rmb_lend *lend)
-{
-	struct rmb_slab *slab, *tmp;
-	uint64_t bytes = 0;
-
-	HASH_ITER(hh, lend->slabs, slab, tmp)
-		if (rmb_loan_stays(slab))
-			bytes += slab->bytes;
-	return bytes;
-}
-
 static int revoke_bytes(struct rmb_lend *lend, struct rmb_shares *shares,
 			const struct rmb_revoke *how, struct rmb_revoked *out, char *why,
 			size_t why_len)
 {
-	uint64_t staying = all_staying_bytes(lend) + rmb_shares_staying(shares);
+	uint64_t staying = lend->staying + rmb_shares_staying(shares);
 	uint64_t unused = lend->donation > staying ? lend->donation - staying : 0;
 	struct rmb_share *share = NULL;
 	struct rmb_slab *slab = NULL;

@@ -38,6 +38,7 @@ struct rmb_slab {
 	sd_event_source *deadline;
 	struct rmb_client *client;
 	struct rmb_slab *prev, *next;		/* of the client, oldest grant first */
+	struct rmb_slab *stay_prev, *stay_next; /* of those of the client that stay */
 	struct rmb_slab *reap_prev, *reap_next; /* waiting to be taken down */
 	UT_hash_handle hh;			/* by id */
 };

@@ -7,9 +7,11 @@
 
 #include "unit.h"
 #include "backlog.h"
+#include "client.h"
 #include "command.h"
 #include "config.h"
 #include "host.h"
+#include "loan.h"
 #include "repatriate.h"
 #include "size.h"
 #include "uuid.h"
@@ -474,6 +476,83 @@ static void backlog(void)
 	CU_ASSERT(!waiting.len && !waiting.limited && !rmb_backlog_first(&waiting));
 }
 
+/* Without memory: nobody looks at it but who takes it down. */
+static void lend_one(struct rmb_lend *lend, struct rmb_client *client, uint64_t bytes)
+{
+	struct rmb_slab *slab = calloc(1, sizeof(*slab));
+
+	CU_ASSERT_FATAL(slab != NULL);
+	slab->bytes = bytes;
+	slab->memory.fd = -1;
+	rmb_loan_begin(lend, slab, client);
+}
+
+/* Revokes in turn, of two clients: how much, and the ids of what they take. */
+static void revoke_in_turn(struct rmb_lend *lend, struct rmb_client *clients)
+{
+	static const struct {
+		const char *name;
+		uint64_t bytes, staying;
+		size_t n;
+		uint64_t ids[2];
+	} rows[] = {
+		{ "what nobody has, then the oldest of who has most",
+		  2 * K * K,
+		  5 * K * K,
+		  1,
+		  { 1 } },
+		{ "the oldest left; of equals who came first", 2 * K * K, 2 * K * K, 2, { 3, 4 } },
+		{ "what is left", 3 * K * K, 0, 2, { 2, 5 } },
+	};
+	struct rmb_shares shares = { 0 };
+	struct rmb_revoke how = { .deadline_ms = 1000 };
+	struct rmb_revoked out;
+	char why[128];
+	size_t i;
+
+	for (i = 0; i < ARRAY_SIZE(rows); i++) {
+		/* One that was away has what it had. */
+		rmb_lend_orphan(lend, &clients[1]);
+		if (i % 2)
+			rmb_lend_resume(lend, &clients[1]);
+		how.bytes = rows[i].bytes;
+		CU_ASSERT_FATAL(!rmb_revoke(lend, &shares, &how, &out, why, sizeof(why)));
+		UNIT_ROW(rows[i].name,
+			 out.n == rows[i].n && lend->staying == rows[i].staying &&
+				 !memcmp(out.ids, rows[i].ids, out.n * sizeof(*out.ids)));
+		free(out.ids);
+	}
+	CU_ASSERT(!lend->holders && !clients[0].staying_bytes && !clients[1].staying_bytes);
+}
+
+static void revokes(void)
+{
+	static const uint64_t mib[][2] = { { 0, 1 }, { 1, 1 }, { 0, 1 }, { 0, 2 }, { 1, 1 } };
+	struct rmb_clients all = { 0 };
+	struct rmb_client clients[2] = { { .all = &all }, { .all = &all } };
+	struct rmb_config cfg;
+	struct rmb_lend lend;
+	sd_event *event = NULL;
+	size_t i;
+
+	rmb_config_defaults(&cfg);
+	CU_ASSERT_FATAL(sd_event_new(&event) >= 0 && !rmb_lend_init(&lend, event, &cfg));
+	all.lend = &lend;
+	for (i = 0; i < ARRAY_SIZE(mib); i++)
+		lend_one(&lend, &clients[mib[i][0]], mib[i][1] * K * K);
+	lend.donation = 7 * K * K;
+	revoke_in_turn(&lend, clients);
+	rmb_lend_resume(&lend, &clients[1]);
+	while (lend.slabs && !lend.reap) {
+		rmb_loan_release(&lend, lend.slabs);
+		CU_ASSERT_FATAL(lend.reap != NULL);
+		rmb_loan_reap(&lend);
+	}
+	CU_ASSERT(!lend.granted && !clients[0].slabs && !clients[1].slabs);
+	rmb_lend_uninit(&lend);
+	sd_event_unref(event);
+}
+
 CU_TestInfo unit_tests[] = {
 	{ "sizes", sizes },
 	{ "sizes as text", size_texts },
@@ -486,6 +565,7 @@ CU_TestInfo unit_tests[] = {
 	{ "commands", commands },
 	{ "lines", lines },
 	{ "messages that wait", backlog },
+	{ "revokes", revokes },
 	{ "memory pressure", pressure },
 	{ "when swapped pages come home", repatriation },
 	CU_TEST_INFO_NULL,
