@@ -25,7 +25,8 @@
 #define PEERS_MAX  16
 #define IDLE_US	   60000000ull /* without a word, or without reading ours */
 #define GROUPS_MAX 256
-#define PAUSE_US   1000000ull /* when no connection can be accepted */
+#define PAUSE_US   1000000ull	/* when no connection can be accepted */
+#define ENDED	   (1ull << 63) /* in peer.ids: not waited for any more; ids fit into JSON's int64 */
 
 struct peer {
 	struct rmb_control *control;
@@ -36,8 +37,9 @@ struct peer {
 	char *out; /* what is still to be written */
 	size_t out_len;
 	bool closing;  /* after out is written */
-	uint64_t *ids; /* of a revoke that it waits for */
-	size_t n_ids;
+	uint64_t *ids; /* of a revoke that it waits for, in order */
+	size_t n_ids;  /* there may be many: they are marked when they end, and stay */
+	size_t n_left; /* to be waited for; 0: no ids */
 	uint64_t released_bytes, fenced_bytes, kept_bytes;
 	struct peer *prev, *next;
 };
@@ -118,12 +120,12 @@ static bool peer_flush(struct peer *peer)
 	}
 	/* One command at a time: nothing is read before the answer is out. */
 	sd_event_source_set_io_events(peer->io, peer->out_len ? EPOLLOUT :
-						peer->n_ids   ? 0 :
+						peer->n_left  ? 0 :
 								EPOLLIN);
 	/* Whoever waits for a revoke is not idle: its deadline bounds that. */
 	sd_event_source_set_time_relative(peer->idle, IDLE_US);
-	sd_event_source_set_enabled(peer->idle, peer->n_ids && !peer->out_len ? SD_EVENT_OFF :
-										SD_EVENT_ONESHOT);
+	sd_event_source_set_enabled(peer->idle, peer->n_left && !peer->out_len ? SD_EVENT_OFF :
+										 SD_EVENT_ONESHOT);
 	return true;
 }
 
@@ -156,6 +158,27 @@ static void peer_done(struct peer *peer)
 				    (json_int_t)peer->kept_bytes));
 }
 
+static int compare_ids(const void *a, const void *b)
+{
+	uint64_t x = *(const uint64_t *)a & ~ENDED, y = *(const uint64_t *)b & ~ENDED;
+
+	return (x > y) - (x < y);
+}
+
+/* Has it waited for this one? Not any more. */
+static bool peer_waited(struct peer *peer, uint64_t id)
+{
+	uint64_t *found = NULL;
+
+	if (peer->n_left)
+		found = bsearch(&id, peer->ids, peer->n_ids, sizeof(*found), compare_ids);
+	if (!found || *found & ENDED)
+		return false;
+	*found |= ENDED;
+	peer->n_left--;
+	return true;
+}
+
 /* Until all that was asked back has come, if it wants to. Takes the ids. */
 static void peer_wait(struct peer *peer, const struct rmb_revoked *revoked, bool wait)
 {
@@ -165,10 +188,13 @@ static void peer_wait(struct peer *peer, const struct rmb_revoked *revoked, bool
 	}
 	peer->ids = revoked->ids;
 	peer->n_ids = revoked->n;
+	peer->n_left = revoked->n;
 	peer->released_bytes = revoked->unused_bytes;
 	peer->fenced_bytes = 0;
 	peer->kept_bytes = 0;
-	if (!peer->n_ids)
+	if (peer->n_left)
+		qsort(peer->ids, peer->n_ids, sizeof(*peer->ids), compare_ids);
+	else
 		peer_done(peer);
 }
 
@@ -275,7 +301,7 @@ static void peer_lines(struct peer *peer)
 	char why[128];
 	size_t len, room;
 
-	while (!peer->n_ids && !peer->out_len && !peer->closing) {
+	while (!peer->n_left && !peer->out_len && !peer->closing) {
 		line = rmb_lines_next(&peer->lines, &len);
 		if (!line) {
 			rmb_lines_room(&peer->lines, &room);
@@ -348,16 +374,12 @@ void rmb_control_ended(struct rmb_control *control, uint64_t id, const char *sha
 {
 	json_t *line;
 	struct peer *peer, *tmp;
-	size_t i;
 
 	DL_FOREACH_SAFE(control->peers, peer, tmp) {
-		for (i = 0; i < peer->n_ids && peer->ids[i] != id; i++)
-			;
-		if (i == peer->n_ids)
+		if (!peer_waited(peer, id))
 			continue;
-		peer->ids[i] = peer->ids[--peer->n_ids];
 		line = ended_line(id, share, bytes, outcome);
-		json_object_set_new(line, "left", json_integer((json_int_t)peer->n_ids));
+		json_object_set_new(line, "left", json_integer((json_int_t)peer->n_left));
 		peer_answer(peer, line);
 		if (!strcmp(outcome, "released"))
 			peer->released_bytes += bytes;
@@ -365,7 +387,7 @@ void rmb_control_ended(struct rmb_control *control, uint64_t id, const char *sha
 			peer->fenced_bytes += bytes;
 		else
 			peer->kept_bytes += bytes;
-		if (!peer->n_ids) {
+		if (!peer->n_left) {
 			free(peer->ids);
 			peer->ids = NULL;
 			peer_done(peer);
