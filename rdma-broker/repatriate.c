@@ -102,6 +102,19 @@ static bool read_stalled(uint64_t *stalled_us)
 	return read_text(PRESSURE, text, sizeof(text)) && rmb_repatriate_parse(text, stalled_us);
 }
 
+/* Said once: it will be so the next time, too. */
+static void complain(int err)
+{
+	static bool said;
+
+	if (!said)
+		rmb_log(LOG_WARNING,
+			"cannot bring swapped pages home: " PAGES
+			": %s (ReadWritePaths= of the unit?)",
+			strerror(err));
+	said = true;
+}
+
 /* The kernel returns when as many pages are home as it found memory for. */
 static void leave(uint64_t target)
 {
@@ -109,8 +122,11 @@ static void leave(uint64_t target)
 	int fd = open(PAGES, O_WRONLY | O_CLOEXEC);
 	int len = snprintf(text, sizeof(text), "%" PRIu64, target);
 
-	if (fd < 0)
+	if (fd < 0) {
+		if (errno != ENOENT) /* the module is just being unloaded */
+			complain(errno);
 		return;
+	}
 	if (write(fd, text, (size_t)len) != len)
 		rmb_log_limited(LOG_WARNING, "cannot bring swapped pages home: %s",
 				strerror(errno));
