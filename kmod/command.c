@@ -2,9 +2,9 @@
 /*
  * command.c - bios to ios, retries, the end.
  *
- * A command whose donor is being reconnected, or that waits for room, is kept
- * and tried again when something changed, at the latest after RETRY_MS; after
- * PATIENCE it fails.
+ * A bio whose donor is being reconnected, or that waits for room, stays in its
+ * command and is tried again when something changed, at the latest after
+ * RETRY_MS; after PATIENCE it fails.
  * Locks: rmk_commands.lock guards the list of those that wait; the work
  * queue's own are taken in it. A swap-out comes by its place among SWAP_OUTS
  * before it takes a command.
@@ -42,7 +42,7 @@
 
 struct rmk_command {
 	struct rmk_commands *all;
-	u32 ends;		 /* counts uses, for the one who waits on the spot */
+	u32 ends;		 /* of its io, for the one who waits on the spot */
 	unsigned long since;	 /* jiffies when the first bio came */
 	unsigned long accounted; /* what the kernel's I/O accounting said then */
 	struct bio_list bios;	 /* side by side, in order */
@@ -85,33 +85,31 @@ static void give_back(struct rmk_command *cmd)
 	rcu_read_unlock();
 }
 
-static void end_bios(struct rmk_command *cmd, blk_status_t status)
+static u32 pages_of(const struct bio *bio)
 {
-	struct bio *bio;
-
-	while ((bio = bio_list_pop(&cmd->bios))) {
-		bio->bi_status = status;
-		bio_end_io_acct(bio, cmd->accounted);
-		bio_endio(bio);
-	}
+	return bio->bi_iter.bi_size >> PAGE_SHIFT;
 }
 
-static void end(struct rmk_command *cmd, int err)
+static void end_bio(struct rmk_command *cmd, struct bio *bio, int err)
+{
+	struct rmk_stats __percpu *stats = cmd->all->store->stats;
+	bool write = op_is_write(bio_op(bio));
+
+	rmk_count(stats, write ? RMK_WRITES : RMK_READS, pages_of(bio));
+	if (err)
+		rmk_count(stats, write ? RMK_WRITE_ERRORS : RMK_READ_ERRORS, pages_of(bio));
+	bio->bi_status = errno_to_blk_status(err);
+	bio_end_io_acct(bio, cmd->accounted);
+	bio_endio(bio);
+}
+
+static void count_end(struct rmk_command *cmd, bool write, u64 ns)
 {
 	struct rmk_store *store = cmd->all->store;
-	struct rmk_stats __percpu *stats = store->stats;
-	u64 ns = ktime_get_ns() - cmd->io.start;
-	bool write = is_write(cmd);
 
-	rmk_count(stats, write ? RMK_WRITES : RMK_READS, cmd->io.npages);
-	if (err)
-		rmk_count(stats, write ? RMK_WRITE_ERRORS : RMK_READ_ERRORS, cmd->io.npages);
-	rmk_stats_latency(stats, write, ns);
+	rmk_stats_latency(store->stats, write, ns);
 	if (!write)
 		rmk_poll_end(&store->poll, ns);
-	WRITE_ONCE(cmd->ends, cmd->ends + 1);
-	end_bios(cmd, errno_to_blk_status(err));
-	give_back(cmd);
 }
 
 static void try_later(struct rmk_command *cmd)
@@ -127,16 +125,55 @@ static void try_later(struct rmk_command *cmd)
 	spin_unlock_irqrestore(&all->lock, flags);
 }
 
+/* What n pages have come to. What is decided counts before what may be tried again. */
+static int result_of(const struct rmk_io_page *p, u32 n)
+{
+	int err = 0;
+
+	for (; n && (!err || err == -EAGAIN); n--, p++)
+		if (p->state == RMK_PAGE_FAILED)
+			err = p->err;
+	return err;
+}
+
+/*
+ * Each bio ends as its own pages did: they were gathered for being neighbours, and one of them
+ * may be lost, or lie at a donor that is away. Those to be tried again stay.
+ */
 static void io_done(struct rmk_io *io)
 {
 	struct rmk_command *cmd = container_of(io, struct rmk_command, io);
+	bool write = is_write(cmd), patient = !time_after(jiffies, cmd->since + PATIENCE);
+	u64 ns = ktime_get_ns() - io->start;
+	struct bio_list bios = cmd->bios;
+	u32 at = 0, kept = 0, n;
+	struct bio *bio;
+	int err;
 
-	if (io->err != -EAGAIN)
-		end(cmd, io->err);
-	else if (time_after(jiffies, cmd->since + PATIENCE))
-		end(cmd, -EIO);
-	else
+	if (!io->err) /* before anybody is woken, and reads again */
+		count_end(cmd, write, ns);
+
+	WRITE_ONCE(cmd->ends, cmd->ends + 1);
+	bio_list_init(&cmd->bios);
+	for (; (bio = bio_list_pop(&bios)); at += n) {
+		n = pages_of(bio);
+		err = io->err ? result_of(&io->page[at], n) : 0;
+		if (err != -EAGAIN || !patient) {
+			end_bio(cmd, bio, err == -EAGAIN ? -EIO : err);
+			continue;
+		}
+		memmove(&io->page[kept], &io->page[at], n * sizeof(io->page[0]));
+		kept += n;
+		bio_list_add(&cmd->bios, bio);
+	}
+	io->npages = kept;
+	if (kept) {
 		try_later(cmd);
+		return;
+	}
+	if (io->err)
+		count_end(cmd, write, ns);
+	give_back(cmd);
 }
 
 /* ---- running ---- */

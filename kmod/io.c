@@ -207,6 +207,7 @@ static int verify(struct rmk_io *io, struct rmk_io_page *p)
 static void page_result(struct rmk_io *io, struct rmk_io_page *p, int err)
 {
 	p->state = err ? RMK_PAGE_FAILED : RMK_PAGE_DONE;
+	p->err = err;
 	if (err)
 		note_error(io, err);
 }

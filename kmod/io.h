@@ -31,6 +31,7 @@ struct rmk_io_page {
 	struct core_entry expect; /* move: what must still be there */
 	u32 crc;
 	u8 state; /* enum rmk_io_page_state */
+	s16 err;  /* of a FAILED one, as io.err */
 };
 
 /* Pages side by side in the io and in a slab: one work request. */
