@@ -20,8 +20,9 @@
 #include "io.h"
 #include "swapdev.h"
 
-/* In flight per CPU. Each costs an io of some 8 KiB, allocated once. */
-#define DEPTH	    128
+/* In flight per CPU, and in all. Each costs an io of some 6 KiB, allocated once. */
+#define DEPTH	    128u
+#define MAX_DEPTH   4096u
 #define MAX_DISCARD (64u << 20)
 
 struct rmk_swapdev {
@@ -197,7 +198,7 @@ struct rmk_swapdev *rmk_swapdev_create(struct rmk_store *store, u32 first, u64 n
 	d->first = first;
 	d->npages = npages;
 	init_waitqueue_head(&d->ungathered);
-	d->commands = rmk_commands_create(store, DEPTH * num_online_cpus());
+	d->commands = rmk_commands_create(store, min(DEPTH * num_online_cpus(), MAX_DEPTH));
 	if (IS_ERR(d->commands)) {
 		err = PTR_ERR(d->commands);
 		goto free;
