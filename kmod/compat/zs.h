@@ -41,12 +41,14 @@ static inline void rmk_zs_store(struct zs_pool *pool, unsigned long handle, cons
 #endif
 }
 
-/* The object's len bytes in one piece. bounce, of len bytes, serves one that spans two pages. */
+/* The object's len bytes in one piece. bounce, of PAGE_SIZE, serves one that spans two pages. */
 static inline void *rmk_zs_load_begin(struct zs_pool *pool, unsigned long handle, size_t len,
 				      void *bounce)
 {
-#if !RMK_KERNEL_BEFORE(6, 15)
+#if !RMK_KERNEL_BEFORE(7, 0)
 	return zs_obj_read_begin(pool, handle, len, bounce);
+#elif !RMK_KERNEL_BEFORE(6, 15)
+	return zs_obj_read_begin(pool, handle, bounce);
 #else
 	return zs_map_object(pool, handle, ZS_MM_RO);
 #endif
@@ -56,8 +58,10 @@ static inline void *rmk_zs_load_begin(struct zs_pool *pool, unsigned long handle
 static inline void rmk_zs_load_end(struct zs_pool *pool, unsigned long handle, size_t len,
 				   void *object)
 {
-#if !RMK_KERNEL_BEFORE(6, 15)
+#if !RMK_KERNEL_BEFORE(7, 0)
 	zs_obj_read_end(pool, handle, len, object);
+#elif !RMK_KERNEL_BEFORE(6, 15)
+	zs_obj_read_end(pool, handle, object);
 #else
 	zs_unmap_object(pool, handle);
 #endif
