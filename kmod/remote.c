@@ -244,6 +244,7 @@ static void on_listed(void *owner, struct rmk_session *s)
 /* A resumed donor lists all that it has granted: what we hold, and what one of us missed. */
 static void on_grant(struct rmk_remote *r, struct rmk_session *s, const struct core_msg *msg)
 {
+	unsigned int noreclaim;
 	int err = -EINVAL;
 
 	if (rmk_slabs_event(&r->slabs, s, msg->grant.slab_id, msg->grant.generation,
@@ -254,8 +255,12 @@ static void on_grant(struct rmk_remote *r, struct rmk_session *s, const struct c
 	}
 	if (rmk_slabs_known(&r->slabs, s, msg->grant.slab_id, msg->grant.generation))
 		return;
-	if (take_asked(r, donor_of(r, s)) && msg->grant.len == r->slab_bytes)
+	if (take_asked(r, donor_of(r, s)) && msg->grant.len == r->slab_bytes) {
+		/* reclaim may wait for this very slab, which takes 1/1000 of what it will hold */
+		noreclaim = memalloc_noreclaim_save();
 		err = rmk_slabs_add(&r->slabs, s, msg);
+		memalloc_noreclaim_restore(noreclaim);
+	}
 	if (err)
 		send_release(s, msg->grant.slab_id, msg->grant.generation);
 	else
