@@ -280,7 +280,8 @@ static bool ship(struct rmk_mover *m)
 			return true;
 		moved = move_batch(m, CORE_ZSTD, RMK_PUT_REMOTE);
 		rmk_count(store->stats, RMK_SHIPPED, moved);
-		if (!moved)
+		/* kicked: what has a deadline comes first */
+		if (!moved || delayed_work_pending(&m->work))
 			return true;
 	}
 	return false;
