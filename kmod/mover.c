@@ -154,7 +154,10 @@ static u32 gather(struct rmk_mover *m, struct rmk_slab *slab, u32 slot)
 	return slot;
 }
 
-/* Returns whether anything moved. With no room for a batch, the next would not find any either. */
+/*
+ * Returns whether anything moved. What cannot be read is left; with no room for a batch, or
+ * no connection, the next would not move either.
+ */
 static bool evacuate(struct rmk_mover *m, struct rmk_slab *slab, enum rmk_put_to to)
 {
 	u32 slot = 0, n;
@@ -165,10 +168,10 @@ static bool evacuate(struct rmk_mover *m, struct rmk_slab *slab, enum rmk_put_to
 		if (!m->io.npages)
 			break;
 		n = move_batch(m, CORE_REMOTE, to);
-		if (!n)
+		if (!n && (m->io.npages || m->io.err == -EAGAIN))
 			break;
 		rmk_count(m->store->stats, RMK_EVACUATED, n);
-		moved = true;
+		moved |= n;
 	}
 	return moved;
 }
