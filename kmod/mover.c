@@ -11,6 +11,7 @@
 
 #include <linux/completion.h>
 #include <linux/mm.h>
+#include <linux/sched.h>
 #include <linux/slab.h>
 #include <linux/vmalloc.h>
 #include <linux/workqueue.h>
@@ -141,6 +142,7 @@ static u32 gather(struct rmk_mover *m, struct rmk_slab *slab, u32 slot)
 		u32 nr = READ_ONCE(slab->owner[slot]);
 		struct core_entry e;
 
+		cond_resched(); /* many may vanish, of many slabs */
 		if (nr >= m->store->capacity)
 			continue;
 		e = rmk_store_peek(m->store, nr);
@@ -187,6 +189,7 @@ static void write_off(struct rmk_mover *m, struct rmk_slab *slab)
 	     slot = rmk_slab_next_used(slab, slot + 1)) {
 		u32 nr = READ_ONCE(slab->owner[slot]);
 
+		cond_resched(); /* a donor takes all its slabs with it */
 		if (nr >= m->store->capacity)
 			continue;
 		e = rmk_store_peek(m->store, nr);
