@@ -239,7 +239,7 @@ static void gather_compressed(struct rmk_mover *m)
 	u32 n;
 
 	m->io.npages = 0;
-	for (n = 0; n < SCAN_PAGES && m->io.npages < RMK_IO_PAGES; n++) {
+	for (n = 0; n < min_t(u64, SCAN_PAGES, end) && m->io.npages < RMK_IO_PAGES; n++) {
 		if (m->cursor >= end)
 			m->cursor = 0;
 		if (core_entry_where(rmk_store_peek(store, m->cursor)) == CORE_ZSTD)
