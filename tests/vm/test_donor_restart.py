@@ -14,7 +14,7 @@ import re
 import time
 
 from lab import fabric
-from lab.scenario import expect, run, say, wait_during, wait_for
+from lab.scenario import DEVICE, expect, run, say, wait_during, wait_for
 
 CASES = ("uml",)
 DONATE = "64M"
@@ -58,6 +58,21 @@ def orderly(lab):
     say(output.strip().splitlines()[-1])
 
 
+def beside_lost(lab):
+    """Every other page is written anew; read together with those that are lost, it is there."""
+    fio = (f"fio --name=n --filename={DEVICE} --direct=1 --ioengine=libaio --bs=4k --size=24M "
+           "--iodepth=32 --iodepth_batch_submit=32 --iodepth_batch_complete_min=32 ")
+    lab.borrowers[0].check(fio + "--rw=write:4k --io_size=12M")
+    before = lab.statistics()
+    lab.borrowers[0].sh(fio + "--rw=read --continue_on_error=read")
+    after = lab.statistics()
+    read, failed = (after[name] - before[name] for name in ("reads", "read_errors"))
+    lost = after["lost_pages"]
+    expect(read == PAGES and 0 < lost <= PAGES // 2 and failed == lost,
+           f"of {read} pages read side by side {failed} fail, {lost} are lost")
+    say(f"{lost} lost pages fail, {read - failed} beside them do not")
+
+
 def sudden(lab):
     """SIGKILL while nothing is under way: each page that lay there is an error, and only those."""
     devcheck(lab, "fill")
@@ -69,6 +84,7 @@ def sudden(lab):
              lab.sysfs("lost_pages") == remote, 60)
     found = devcheck(lab, "--version 1 --allow-lost verify")
     expect(found["lost"] == remote, f"{remote} lost pages read as errors: {found}")
+    beside_lost(lab)
     found = devcheck(lab, "--seed 3 fill verify")
     expect(found["read"] == PAGES, f"new pages are fine: {found}")
     expect(not lab.sysfs("lost_pages"), "no page is lost any more")
