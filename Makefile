@@ -73,9 +73,11 @@ install: all
 	cmake -S . -B $(BUILD) -DCMAKE_INSTALL_PREFIX=$(PREFIX) -DCMAKE_INSTALL_SYSCONFDIR=/etc
 	cmake --install $(BUILD)
 
+# Debian's headers lack the System.map that kbuild wants for depmod, and have no name of their
+# kernel that is right in all releases: it is done for each kernel that has the module.
 module-install: module
 	$(MAKE) -C $(KDIR) M=$(CURDIR) modules_install
-	depmod -a # Debian's headers lack the System.map that kbuild would want for it
+	find /lib/modules/ -name 'ramster_rdma.ko*' | cut -d/ -f4 | sort -u | xargs -rn1 depmod -a
 
 clean:
 	rm -rf $(BUILD)
