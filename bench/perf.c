@@ -32,7 +32,7 @@ static const struct argp_option options[] = {
 	{ "iters", 'n', "COUNT", 0, "Pages that each thread moves (1000 for latency, else 5000)",
 	  0 },
 	{ "depth", 'q', "COUNT", 0, "Calls under way in each thread (bandwidth only; 32)", 0 },
-	{ "threads", 't', "COUNT", 0, "Threads, each with a connection of its own (1)", 0 },
+	{ "threads", 't', "COUNT", 0, "Threads, up to 15 with connections of their own (1)", 0 },
 	{ "memory", 'm', "BYTES", 0, "Of all pages that are used, with donors or in swap (16M)",
 	  0 },
 	{ "limit", 'l', "BYTES", 0, "Of far memory in RAM (far only; a quarter of -m)", 0 },
@@ -161,6 +161,11 @@ static void complete(struct perf_test *test, struct argp_state *state)
 		argp_failure(state, EXIT_USAGE, 0,
 			     "-m %llu does not hold a page of %llu bytes for each thread",
 			     (unsigned long long)test->memory,
+			     (unsigned long long)test->page_bytes);
+	if (test->memory / test->page_bytes / test->threads > UINT32_MAX)
+		argp_failure(state, EXIT_USAGE, 0,
+			     "-m %llu is more than %u pages of %llu bytes for each thread",
+			     (unsigned long long)test->memory, UINT32_MAX,
 			     (unsigned long long)test->page_bytes);
 	if (!test->iterations)
 		test->iterations = test->latency ? ITERATIONS_LAT : ITERATIONS_BW;
