@@ -425,13 +425,16 @@ static bool peer_allowed(const struct rmb_control *control, int fd)
 	return false;
 }
 
+/* Takes the descriptor, also where there is no memory for a peer. */
 static struct peer *peer_create(struct rmb_control *control, int fd)
 {
 	sd_event *event = control->daemon->event;
 	struct peer *peer = calloc(1, sizeof(*peer));
 
-	if (!peer)
+	if (!peer) {
+		close(fd);
 		return NULL;
+	}
 	peer->control = control;
 	peer->fd = fd;
 	DL_APPEND(control->peers, peer);
