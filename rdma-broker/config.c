@@ -21,7 +21,7 @@ const struct rmb_config_key rmb_config_keys[] = {
 	{ "port", "PORT", "port (default 7470)" },
 	{ "wait", "BOOL", "wait for an RDMA device instead of giving up (default no)" },
 	{ "donate", "SIZE", "lend this much from the start (default 0)" },
-	{ "quota", "SIZE", "one client may hold at most this much (default 0: no limit)" },
+	{ "quota", "SIZE", "one session may hold at most this much (default 0: no limit)" },
 	{ "reserve", "SIZE|N%",
 	  "never lend when less than this would stay available (default 5%)" },
 	{ "numa", "NODE", "place new slabs on this node while it has room (default any)" },
