@@ -292,5 +292,5 @@ int rmr_put_range(struct rmr_pool *pool, uint64_t object, uint64_t index, size_t
 		if (op->result != -EAGAIN)
 			return op->result ? forget(pool, op, op->result) : 0;
 	}
-	return forget(pool, op, -EAGAIN);
+	return -EAGAIN;
 }
