@@ -87,7 +87,8 @@ int rmr_put(struct rmr_pool *pool, uint64_t object, uint64_t index, const void *
 int rmr_get(struct rmr_pool *pool, uint64_t object, uint64_t index, void *page);
 /*
  * The same for len bytes from offset on. The page travels as a whole, because
- * the whole is checked. Of a page that is not there no part can be put: -ENOENT.
+ * the whole is checked. Of a page that is not there no part can be put: -ENOENT. One
+ * that cannot be fetched stays as it is, and one that others keep changing: -EAGAIN.
  */
 int rmr_put_range(struct rmr_pool *pool, uint64_t object, uint64_t index, size_t offset, size_t len,
 		  const void *data);
