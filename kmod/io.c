@@ -258,12 +258,15 @@ static void get_local(struct rmk_io *io, struct rmk_io_page *p)
 	get_result(io, p, err);
 }
 
-/* What to tell the front: a connection may come back, a fence does not. */
+/*
+ * What to tell the front: a connection may come back; and a page whose slab was fenced may lie
+ * elsewhere in a moment, because the mover has read it, else the mover writes it off.
+ */
 static int get_error(struct rmk_io *io, struct rmk_io_run *run, int err)
 {
 	if (err == -EACCES)
 		rmk_remote_refused(io->store->remote, run->slab);
-	return err == -EIO && run->slab->state == CORE_LEASE_FENCED ? -EIO : -EAGAIN;
+	return io->move && err == -EIO ? -EIO : -EAGAIN;
 }
 
 static void get_run_done(struct rmk_io *io, struct rmk_io_run *run, int err)
