@@ -182,22 +182,38 @@ static void write_off(struct rmr_mover *m, struct rmr_slab *slab)
 			rmr_session_name(slab->session));
 }
 
+static bool to_empty(const struct rmr_slab *slab)
+{
+	enum core_lease state = rmr_slab_state(slab);
+
+	return __atomic_load_n(&slab->used_hint, __ATOMIC_RELAXED) &&
+	       (state == CORE_LEASE_REVOKING || state == CORE_LEASE_FENCED);
+}
+
+static bool any_to_empty(const struct rmr_mover *m)
+{
+	struct rmr_slab *slab;
+	u32 i;
+
+	for (i = 0; (slab = rmr_slabs_at(&m->r->remote.slabs, i)); i++)
+		if (to_empty(slab))
+			return true;
+	return false;
+}
+
 /* Returns in how many ms to look again; 0: there is nothing to empty. */
 static u32 empty_slabs(struct rmr_mover *m)
 {
 	struct rmr_slabs *slabs = &m->r->remote.slabs;
 	bool any = false, moved = false;
-	enum core_lease state;
 	struct rmr_slab *slab;
 	u32 i;
 
 	for (i = 0; (slab = rmr_slabs_at(slabs, i)); i++) {
-		state = rmr_slab_state(slab);
-		if (!__atomic_load_n(&slab->used_hint, __ATOMIC_RELAXED) ||
-		    (state != CORE_LEASE_REVOKING && state != CORE_LEASE_FENCED))
+		if (!to_empty(slab))
 			continue;
 		any = true;
-		if (state == CORE_LEASE_FENCED)
+		if (rmr_slab_state(slab) == CORE_LEASE_FENCED)
 			write_off(m, slab);
 		else
 			moved |= evacuate(m, slab);
@@ -226,6 +242,8 @@ static bool ship_shard(struct rmr_mover *m, u32 shard)
 				return true;
 			while (moved--)
 				rmr_count(&m->caller, RMR_SHIPPED);
+			if (any_to_empty(m)) /* what has a deadline comes first */
+				return true;
 		}
 	}
 	return false;
