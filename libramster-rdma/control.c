@@ -186,7 +186,6 @@ int rmr_control_recv(struct rmr_control *c, struct core_msg *msg)
 	int err = 0;
 
 	pthread_mutex_lock(&c->lock);
-	rmr_channel_drain(c->channel);
 	while (!err && next_completion(c, &done)) {
 		if (done.err) {
 			err = -ECONNABORTED;
@@ -208,7 +207,10 @@ int rmr_control_fd(struct rmr_control *c)
 void rmr_control_arm(struct rmr_control *c)
 {
 	pthread_mutex_lock(&c->lock);
-	if (c->open)
+	if (c->open) {
+		/* first, not when receiving: an event of what comes after arming must stay */
+		rmr_channel_drain(c->channel);
 		rmr_cq_arm(c->cq);
+	}
 	pthread_mutex_unlock(&c->lock);
 }
