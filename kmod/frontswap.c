@@ -15,6 +15,7 @@
 
 #include <linux/module.h>
 
+#include "compat/blk.h"
 #include "compat/frontswap.h"
 #include "compat/kernel.h"
 #include "fetch.h"
@@ -67,7 +68,7 @@ struct area {
 static struct {
 	struct rmk_store *store;
 	struct rmk_writer *writer;
-	int disk_major;
+	const struct gendisk *disk;
 	struct area area[MAX_SWAPFILES];
 	struct mutex shrinking; /* one at a time */
 } front = { .shrinking = __MUTEX_INITIALIZER(front.shrinking) };
@@ -120,7 +121,7 @@ static bool swaps_to_our_disk(struct page *page)
 {
 	struct inode *inode = page_file_mapping(page)->host;
 
-	return S_ISBLK(inode->i_mode) && MAJOR(inode->i_rdev) == front.disk_major;
+	return S_ISBLK(inode->i_mode) && I_BDEV(inode)->bd_disk == front.disk;
 }
 
 /* Waits for a buffer for a while: pages leave them at the wire's speed. */
@@ -245,7 +246,8 @@ static struct frontswap_ops ops = {
 
 /* ---- life ---- */
 
-void rmk_frontswap_start(struct rmk_store *s, struct rmk_writer *writer, int disk_major)
+void rmk_frontswap_start(struct rmk_store *s, struct rmk_writer *writer,
+			 const struct gendisk *disk)
 {
 	int i;
 
@@ -253,7 +255,7 @@ void rmk_frontswap_start(struct rmk_store *s, struct rmk_writer *writer, int dis
 		return;
 	front.store = s;
 	front.writer = writer;
-	front.disk_major = disk_major;
+	front.disk = disk;
 	for (i = 0; i < MAX_SWAPFILES; i++)
 		xa_init(&front.area[i].segments);
 	__module_get(THIS_MODULE);
@@ -365,7 +367,8 @@ int rmk_frontswap_shrink(u64 target)
 
 #else
 
-void rmk_frontswap_start(struct rmk_store *store, struct rmk_writer *writer, int disk_major)
+void rmk_frontswap_start(struct rmk_store *store, struct rmk_writer *writer,
+			 const struct gendisk *disk)
 {
 }
 

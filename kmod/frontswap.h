@@ -9,12 +9,15 @@
 #include "store.h"
 #include "writer.h"
 
+struct gendisk;
+
 /*
  * Register, unless frontswap=0 or the kernel has no frontswap. There is no way
- * back: the module is pinned, so this comes last. disk_major: swap on our own
- * disk is left to it. May sleep.
+ * back: the module is pinned, so this comes last. disk: our own; swap
+ * on it is left to it. May sleep.
  */
-void rmk_frontswap_start(struct rmk_store *store, struct rmk_writer *writer, int disk_major);
+void rmk_frontswap_start(struct rmk_store *store, struct rmk_writer *writer,
+			 const struct gendisk *disk);
 
 /* Numbers that it may need beside the disk's. */
 u64 rmk_frontswap_capacity(void);

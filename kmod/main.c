@@ -261,7 +261,7 @@ static int __init ramster_init(void)
 	pr_info("ramster0: %llu MiB, slabs of %llu MiB\n", params.npages >> (20 - PAGE_SHIFT),
 		params.slab_bytes >> 20);
 	rmk_cleancache_start(store, writer);
-	rmk_frontswap_start(store, writer, rmk_swapdev_major(swapdev));
+	rmk_frontswap_start(store, writer, rmk_swapdev_disk(swapdev));
 	return 0;
 
 writer_exit:

@@ -238,9 +238,9 @@ void rmk_swapdev_destroy(struct rmk_swapdev *d)
 	kfree(d);
 }
 
-int rmk_swapdev_major(const struct rmk_swapdev *d)
+const struct gendisk *rmk_swapdev_disk(const struct rmk_swapdev *d)
 {
-	return MAJOR(disk_devt(d->disk));
+	return d->disk;
 }
 
 struct rmk_store *rmk_swapdev_store(struct device *dev)

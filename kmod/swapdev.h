@@ -10,6 +10,7 @@
 
 #include "store.h"
 
+struct gendisk;
 struct rmk_swapdev;
 
 /*
@@ -26,8 +27,7 @@ void rmk_swapdev_changed(struct rmk_swapdev *d);
  */
 void rmk_swapdev_destroy(struct rmk_swapdev *d);
 
-/* Its device number's major. */
-int rmk_swapdev_major(const struct rmk_swapdev *d);
+const struct gendisk *rmk_swapdev_disk(const struct rmk_swapdev *d);
 
 /* The store behind a gendisk's device, for sysfs. */
 struct rmk_store *rmk_swapdev_store(struct device *dev);
