@@ -214,6 +214,15 @@ ssize_t rmk_cleancache_show_shares(char *buf)
 
 /* ---- the kernel's calls ---- */
 
+/*
+ * A direct write to the file is under way: the page may be older than what the disk has at its
+ * end, and then the kernel calls only where the page cache still has pages of the file.
+ */
+static bool written_directly(const struct page *page)
+{
+	return atomic_read(&page->mapping->host->i_dio_count);
+}
+
 /* Interrupts off, under the page cache's lock; the page is nobody's any more. */
 static void put_page_here(int id, struct cleancache_filekey file, pgoff_t index, struct page *page)
 {
@@ -226,10 +235,11 @@ static void put_page_here(int id, struct cleancache_filekey file, pgoff_t index,
 
 	if (!m)
 		return;
-	if (PageHWPoison(page)) {
+	/* to read a poisoned one would stop the machine */
+	if (PageHWPoison(page) || written_directly(page)) {
 		rmk_pool_flush_page(m->pool, &key, index);
 		rmk_count(stats, RMK_CLEANCACHE_FAILED_PUTS, 1);
-		return; /* reading it would stop the machine */
+		return;
 	}
 	/* Set when a page leaves the active list: it was asked for a second time. */
 	if (READ_ONCE(cleancache_filter) && !PageWorkingset(page)) {
@@ -240,10 +250,12 @@ static void put_page_here(int id, struct cleancache_filekey file, pgoff_t index,
 	}
 	share = share_of(m, page);
 	src = rmk_kmap(page);
-	if (share && rmk_share_joined(share))
+	if (share && rmk_share_joined(share)) {
+		rmk_pool_flush_page(m->pool, &key, index); /* of before it was joined; asked first */
 		err = put_shared(share, &key, index, src);
-	else
+	} else {
 		err = rmk_pool_put(m->pool, &key, index, src);
+	}
 	rmk_kunmap(src);
 	rmk_count(stats,
 		  !err		 ? RMK_CLEANCACHE_PUTS :
