@@ -298,7 +298,9 @@ static void put_batch(struct rmk_offers *offers, struct rmk_share *share,
 		if (o->slot == CORE_DIR_NONE)
 			continue;
 		if (offers->request[i].err) {
-			drop(offers, o, RMK_SHARE_DROPPED_PUTS); /* the connection breaks */
+			/* the connection breaks, and slots count no more; or it was not posted */
+			drop(offers, o, RMK_SHARE_DROPPED_PUTS);
+			rmk_share_return_slot(share, o->slot);
 		} else if (!commit(offers, o)) {
 			rmk_share_return_slot(share, o->slot);
 		} else if (rmk_session_send(view->session, &msg)) {
