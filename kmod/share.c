@@ -358,6 +358,10 @@ static u32 number_of(const struct core_msg *msg)
 
 void rmk_shares_message(struct rmk_shares *all, struct rmk_session *s, const struct core_msg *msg)
 {
+	const struct core_msg leave = {
+		.type = RAMSTER_MSG_SHARE_LEAVE,
+		.leave.share = number_of(msg),
+	};
 	struct rmk_share *share;
 
 	spin_lock_irq(&all->lock);
@@ -378,6 +382,9 @@ void rmk_shares_message(struct rmk_shares *all, struct rmk_session *s, const str
 		}
 	}
 	spin_unlock_irq(&all->lock);
+	/* a JOIN that was sent late, by a connection that came after ours was lost */
+	if (!share && msg->type == RAMSTER_MSG_SHARE_JOINED && rmk_session_send(s, &leave))
+		rmk_session_break(s);
 	rmk_shares_kick(all);
 }
 
