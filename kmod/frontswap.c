@@ -246,8 +246,7 @@ static struct frontswap_ops ops = {
 
 /* ---- life ---- */
 
-void rmk_frontswap_start(struct rmk_store *s, struct rmk_writer *writer,
-			 const struct gendisk *disk)
+void rmk_frontswap_start(struct rmk_store *s, struct rmk_writer *writer, const struct gendisk *disk)
 {
 	int i;
 

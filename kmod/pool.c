@@ -25,6 +25,8 @@
 /* Pages that are evicted, and cells looked at for them, before interrupts may come in. */
 #define EVICT_BATCH 32
 #define EVICT_LOOK  1024
+/* Cells that a call looks at: after the loss of a donor there may be millions of names without pages. */
+#define EVICT_CALL 16384
 
 /*
  * Reclaim calls put, with interrupts off: what it allocates must not wait, and
@@ -392,7 +394,8 @@ u32 rmk_pool_evict(struct rmk_pool *pool, u32 n)
 	do {
 		spin_lock_irqsave(&pool->lock, flags);
 		done += evict_some(pool, min_t(u32, n - done, EVICT_BATCH), &looked);
-		on = done < n && looked < pool->nnumbers && pool->stats.pages;
+		on = done < n && looked < min_t(u64, pool->nnumbers, EVICT_CALL) &&
+		     pool->stats.pages;
 		spin_unlock_irqrestore(&pool->lock, flags);
 	} while (on);
 	return done;
