@@ -4,6 +4,7 @@
  */
 #define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
 
+#include <linux/ctype.h>
 #include <linux/inet.h>
 #include <linux/kernel.h>
 #include <linux/mm.h>
@@ -45,12 +46,45 @@ MODULE_PARM_DESC(
 	wait,
 	"fail to load when no donor answers within 8 seconds (default); 0: load, compress, and keep trying");
 
+int rmk_parse_bytes(const char *text, u64 *bytes)
+{
+	static const char units[] = "KMGT";
+	size_t len = strspn(text, "0123456789");
+	char digits[21];
+	const char *unit;
+	u32 shift = 0;
+	int err;
+
+	if (!len || len >= sizeof(digits))
+		return -EINVAL;
+	memcpy(digits, text, len);
+	digits[len] = '\0';
+	err = kstrtou64(digits, 10, bytes);
+	if (err)
+		return err;
+	text += len;
+	unit = *text ? strchr(units, toupper(*text)) : NULL;
+	if (unit) {
+		shift = 10 * (unit - units + 1);
+		text++;
+	}
+	if (*text == '\n')
+		text++;
+	if (*text)
+		return -EINVAL;
+	if (*bytes > U64_MAX >> shift)
+		return -ERANGE;
+	*bytes <<= shift;
+	return 0;
+}
+
 static int parse_bytes(const char *name, const char *text, u64 *out)
 {
-	char *end;
+	int err = rmk_parse_bytes(text, out);
 
-	*out = memparse(text, &end);
-	if (end != text && !*end)
+	if (err == -ERANGE)
+		*out = U64_MAX; /* which is out of any range */
+	if (err != -EINVAL)
 		return 0;
 	pr_err("%s=%s is not a size: give a number and K, M, G or T\n", name, text);
 	return -EINVAL;

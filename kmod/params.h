@@ -15,6 +15,9 @@ struct rmk_donor_address {
 	char name[64]; /* as given */
 };
 
+/* A size as in "64M", with K, M, G or T and a line's end or none: -EINVAL; -ERANGE: above 2^64. */
+int rmk_parse_bytes(const char *text, u64 *bytes);
+
 struct rmk_params {
 	struct rmk_donor_address donors[RMK_MAX_DONORS];
 	u32 ndonors;

@@ -8,6 +8,7 @@
 
 #include "cleancache.h"
 #include "frontswap.h"
+#include "params.h"
 #include "store.h"
 #include "swapdev.h"
 #include "sysfs.h"
@@ -259,13 +260,12 @@ static ssize_t zpool_limit_bytes_show(struct device *dev, struct device_attribut
 static ssize_t zpool_limit_bytes_store(struct device *dev, struct device_attribute *attr,
 				       const char *buf, size_t len)
 {
-	char *end;
-	u64 bytes = memparse(buf, &end);
+	u64 bytes;
+	int err = rmk_parse_bytes(buf, &bytes);
 
-	if (end == buf || (*end && *end != '\n'))
-		return -EINVAL;
-	rmk_ztier_set_limit(rmk_swapdev_store(dev)->ztier, bytes);
-	return len;
+	if (!err)
+		rmk_ztier_set_limit(rmk_swapdev_store(dev)->ztier, bytes);
+	return err ?: len;
 }
 static DEVICE_ATTR_RW(zpool_limit_bytes);
 
