@@ -15,7 +15,9 @@ static unsigned int poll_us = 60;
 module_param(poll_us, uint, 0644);
 MODULE_PARM_DESC(
 	poll_us,
-	"wait for a single swap-in or synchronous direct read this long before sleeping, in microseconds (default 60; 0: never)");
+	"wait for a single swap-in or synchronous direct read this long before sleeping, in microseconds (default 60; 0: never; more than 10000 is as 10000)");
+/* Who waits on the spot holds up RCU, and with it the end of a broken connection. */
+#define MOST_POLL_US 10000u
 
 void rmk_poll_end(struct rmk_poll *p, u64 ns)
 {
@@ -25,7 +27,7 @@ void rmk_poll_end(struct rmk_poll *p, u64 ns)
 
 bool rmk_poll_on(const struct rmk_poll *p, u64 start)
 {
-	u64 limit = (u64)READ_ONCE(poll_us) * NSEC_PER_USEC;
+	u64 limit = (u64)min(READ_ONCE(poll_us), MOST_POLL_US) * NSEC_PER_USEC;
 
 	return atomic_read(&p->reading) == 1 && READ_ONCE(p->read_ns) <= limit &&
 	       single_task_running() && ktime_get_ns() - start < limit;
