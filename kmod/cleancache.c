@@ -57,6 +57,7 @@ MODULE_PARM_DESC(
 #include <linux/page-flags.h>
 #include <linux/rcupdate.h>
 #include <linux/srcu.h>
+#include <linux/workqueue.h>
 #include <linux/xxhash.h>
 
 /* Filesystems mounted at once; more do without. */
@@ -64,10 +65,12 @@ MODULE_PARM_DESC(
 
 /* A mounted filesystem. */
 struct mount {
-	int id;			 /* its place, and how many were before it; -1: unmounted */
-	struct rmk_pool *pool;	 /* NULL: it is not in use */
-	struct rmk_share *share; /* NULL: none */
-	unsigned long looked;	 /* bit 0: whether it may have one has been looked at */
+	int id;			      /* its place, and how many were before it; -1: unmounted */
+	struct rmk_pool *pool;	      /* NULL: it is not in use */
+	struct rmk_share *share;      /* NULL: none */
+	unsigned long looked;	      /* bit 0: whether it may have one has been looked at */
+	const struct super_block *sb; /* told by the first get, only compared; NULL: none yet */
+	bool forgotten;		      /* by the kernel, which has another id for sb */
 };
 
 static struct {
@@ -99,6 +102,40 @@ static struct rmk_pool_key key_of(const struct cleancache_filekey *file)
 	BUILD_BUG_ON(sizeof(key) != sizeof(file->u));
 	memcpy(&key, &file->u, sizeof(key));
 	return key;
+}
+
+/* ---- mounts that the kernel forgets ---- */
+
+static void invalidate_fs(int id);
+
+static void forget_mounts(struct work_struct *work)
+{
+	u32 i;
+
+	for (i = 0; i < MAX_MOUNTS; i++)
+		if (READ_ONCE(front.mount[i].forgotten))
+			invalidate_fs(READ_ONCE(front.mount[i].id));
+}
+
+static DECLARE_WORK(forget_work, forget_mounts);
+
+/*
+ * ext4 is given a new id when it is remounted to be written, and never ends the old one. init_fs()
+ * does not say which file system it is for, but the first get does.
+ */
+static void recognize(struct mount *m, const struct super_block *sb)
+{
+	struct mount *other;
+
+	if (READ_ONCE(m->sb) == sb)
+		return;
+	mutex_lock(&front.lock);
+	WRITE_ONCE(m->sb, sb);
+	for (other = front.mount; other < front.mount + MAX_MOUNTS; other++)
+		if (other->sb == sb && other->id / MAX_MOUNTS < m->id / MAX_MOUNTS)
+			WRITE_ONCE(other->forgotten, true);
+	mutex_unlock(&front.lock);
+	schedule_work(&forget_work);
 }
 
 /* ---- shares ---- */
@@ -296,6 +333,8 @@ static int get_page_here(int id, struct cleancache_filekey file, pgoff_t index, 
 	keep_pace();
 	section = srcu_read_lock(&gets);
 	m = mount_of(id);
+	if (m)
+		recognize(m, page->mapping->host->i_sb);
 	if (m && rmk_pool_take(m->pool, &key, index, &nr)) {
 		err = rmk_fetch(front.store, nr, page, 0);
 		rmk_pool_release(m->pool, nr);
@@ -403,6 +442,8 @@ static void invalidate_fs(int id)
 		rmk_share_end(m->share);
 	m->share = NULL;
 	mutex_lock(&front.lock);
+	m->sb = NULL;
+	m->forgotten = false;
 	__clear_bit(m - front.mount, front.used);
 	mutex_unlock(&front.lock);
 }

@@ -126,6 +126,9 @@ def ext4(lab):
     disk = Disk(lab.borrowers[0], "a", "ext4", 256)
     load(lab, 0)
     read_again(lab, disk, 200, 0)
+    # which gives it a new pool; the old one goes when the new one is first asked
+    lab.borrowers[0].check(f"mount -o remount,ro {disk.path} && mount -o remount,rw {disk.path} && "
+                           + in_cgroup(lab, f"md5sum {disk.path}/f"), 120)
     disk.umount()
     expect_nothing_left(lab)
 
