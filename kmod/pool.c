@@ -25,7 +25,7 @@
 /* Pages that are evicted, and cells looked at for them, before interrupts may come in. */
 #define EVICT_BATCH 32
 #define EVICT_LOOK  1024
-/* Cells that a call looks at: after the loss of a donor there may be millions of names without pages. */
+/* Cells that a call looks at: the loss of a donor may leave millions of names without pages. */
 #define EVICT_CALL 16384
 
 /*
