@@ -19,6 +19,7 @@ from lab.scenario import DEVICE, expect, run, say, wait_during, wait_for
 CASES = ("uml",)
 DONATE = "64M"
 PAGES = 24 * 256
+IDLE = 3    # seconds after the last write in which the borrower gives empty slabs back
 
 
 def devcheck(lab, arguments, allowed=0):
@@ -95,6 +96,7 @@ def sudden(lab):
 def fenced_unheard(lab):
     """A slab is fenced, and the word of it lost with the connection that it was sent on."""
     donor, borrower = lab.donors[0], lab.borrowers[0].ip
+    time.sleep(IDLE)
     fenced, slab = lab.sysfs("slabs_fenced"), lab.ctl("slabs")["slabs"][0]["id"]
     # into the void; a link that is down would make rxe of 5.10 fail for good
     donor.check(f"ip neigh replace {borrower} lladdr 02:00:00:00:00:01 dev vec0 nud permanent")
