@@ -288,8 +288,8 @@ static void put_page_here(int id, struct cleancache_filekey file, pgoff_t index,
 	share = share_of(m, page);
 	src = rmk_kmap(page);
 	if (share && rmk_share_joined(share)) {
-		rmk_pool_flush_page(m->pool, &key,
-				    index); /* of before it was joined; asked first */
+		/* the pool may have it from before the share was joined, and is asked first */
+		rmk_pool_flush_page(m->pool, &key, index);
 		err = put_shared(share, &key, index, src);
 	} else {
 		err = rmk_pool_put(m->pool, &key, index, src);

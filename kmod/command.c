@@ -152,7 +152,6 @@ static void io_done(struct rmk_io *io)
 
 	if (!io->err) /* before anybody is woken, and reads again */
 		count_end(cmd, write, ns);
-
 	WRITE_ONCE(cmd->ends, cmd->ends + 1);
 	bio_list_init(&cmd->bios);
 	for (; (bio = bio_list_pop(&bios)); at += n) {

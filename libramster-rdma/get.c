@@ -46,15 +46,14 @@ static bool changed(const struct rmr_op *op)
 
 /*
  * The slab is no more. The page may have left it in time; else the mover, which may have read
- * it before, is about to say where it lies now, or that it is lost.
+ * it before, is about to say where it lies now, or that it is lost. (It does not wait for itself.)
  */
 static void get_gone(struct rmr_op *op)
 {
 	if (changed(op))
 		rmr_get_start(op);
 	else
-		get_fail(op,
-			 op->caller->port.bulk ? -EIO : -EAGAIN); /* the mover: not for itself */
+		get_fail(op, op->caller->port.bulk ? -EIO : -EAGAIN);
 }
 
 /* The page that came is not the one that was put: overwritten meanwhile, or damaged. */

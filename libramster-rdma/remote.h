@@ -16,7 +16,7 @@ struct rmr_remote_ops {
 	void (*moving)(void *owner);
 	/* What waits for a donor or for room may be tried again. */
 	void (*changed)(void *owner);
-	/* Twice a second. */
+	/* Twice a second, and while slabs are given back more often. */
 	void (*tick)(void *owner);
 	/* Ports of the program. */
 	u32 (*ports)(void *owner);
